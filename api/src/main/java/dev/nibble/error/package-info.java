@@ -1,0 +1,2 @@
+/** What can go wrong that is not a caller's mistake. */
+package dev.nibble.error;

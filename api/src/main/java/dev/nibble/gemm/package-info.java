@@ -1,0 +1,2 @@
+/** Immutable descriptions of matrix products: terms, segments, splits, epilogue. */
+package dev.nibble.gemm;

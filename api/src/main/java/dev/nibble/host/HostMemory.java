@@ -1,0 +1,111 @@
+package dev.nibble.host;
+
+import dev.nibble.error.NibbleException;
+import dev.nibble.spi.MemoryUse;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Shape;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * Allocates tensors as Java arrays, counts live bytes by tag, and keeps freed arrays for the next tensor of the same
+ * type and length: a training step asks for the same sizes again and again.
+ */
+public final class HostMemory {
+    private static final int LARGEST_ARRAY = Integer.MAX_VALUE - 8; // what every JVM can allocate
+
+    private record Key(Class<?> type, int length) {}
+
+    private final Map<Key, Deque<Object>> spare = new HashMap<>();
+    private final EnumMap<MemoryTag, Long> live = new EnumMap<>(MemoryTag.class);
+    private long liveBytes;
+    private long peakBytes;
+    private long openTensors;
+
+    /** Makes an allocator that holds nothing. */
+    public HostMemory() {}
+
+    /**
+     * {@return a new tensor; its contents are undefined}
+     *
+     * @param label name used in messages
+     * @param dtype element type
+     * @param shape extents
+     * @param tag what it is for
+     * @throws IllegalArgumentException if it has more elements than an array can
+     */
+    public HostTensor allocate(String label, DType dtype, Shape shape, MemoryTag tag) {
+        if (shape.elements() > LARGEST_ARRAY) {
+            throw new IllegalArgumentException(label + " " + shape + " has " + shape.elements()
+                    + " elements, but a tensor on the host can have at most " + LARGEST_ARRAY);
+        }
+        int length = (int) shape.elements();
+        HostStorage storage = new HostStorage(this, array(label, dtype, length), dtype, length, tag);
+        count(tag, storage.byteSize());
+        openTensors++;
+        return new HostTensor(label, shape, storage);
+    }
+
+    private Object array(String label, DType dtype, int length) {
+        Class<?> type = arrayType(dtype);
+        Deque<Object> free = spare.get(new Key(type, length));
+        if (free != null && !free.isEmpty()) {
+            return free.pop();
+        }
+        try {
+            return java.lang.reflect.Array.newInstance(type, length);
+        } catch (OutOfMemoryError e) {
+            throw new NibbleException(
+                    label + " needs " + (long) length * dtype.byteSize() + " bytes more than the Java heap has (live: "
+                            + liveBytes + " bytes); lower the batch or raise -Xmx",
+                    e);
+        }
+    }
+
+    private static Class<?> arrayType(DType dtype) {
+        return switch (dtype) {
+            case FP32 -> float.class;
+            case BF16, FP16 -> short.class;
+            case INT8, E4M3, E5M2 -> byte.class;
+            case INT32 -> int.class;
+        };
+    }
+
+    void free(HostStorage storage) {
+        count(storage.tag, -storage.byteSize());
+        openTensors--;
+        spare.computeIfAbsent(new Key(arrayType(storage.dtype), storage.length), _ -> new ArrayDeque<>())
+                .push(storage.array);
+    }
+
+    void retag(HostStorage storage, MemoryTag tag) {
+        count(storage.tag, -storage.byteSize());
+        storage.tag = tag;
+        count(tag, storage.byteSize());
+    }
+
+    private void count(MemoryTag tag, long bytes) {
+        live.merge(tag, bytes, Long::sum);
+        liveBytes += bytes;
+        peakBytes = Math.max(peakBytes, liveBytes);
+    }
+
+    /** {@return live bytes by tag and the peak of their sum} */
+    public MemoryUse use() {
+        return new MemoryUse(live, peakBytes);
+    }
+
+    /** {@return tensors whose memory has an open handle: what a leak test counts} */
+    public long openTensors() {
+        return openTensors;
+    }
+
+    /** Gives the arrays that no tensor uses back to the garbage collector. */
+    public void trim() {
+        spare.clear();
+    }
+}

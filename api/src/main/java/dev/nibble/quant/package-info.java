@@ -1,0 +1,2 @@
+/** Immutable descriptions of quantized operands: planes, granularity, scales, rounding. */
+package dev.nibble.quant;

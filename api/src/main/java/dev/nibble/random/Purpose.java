@@ -1,0 +1,15 @@
+package dev.nibble.random;
+
+/** What a draw is for, so that two uses of one tensor never share a stream. At most 16. */
+public final class Purpose {
+    /** Rounding the codes that the untransposed operand uses, and their exact transpose. */
+    public static final int ROUND = 0;
+    /** Rounding codes that are made anew for the transposed operand. */
+    public static final int ROUND_TRANSPOSED = 1;
+    /** Initial weights. */
+    public static final int INITIAL_WEIGHT = 2;
+    /** Order of the training data. */
+    public static final int DATA_ORDER = 3;
+
+    private Purpose() {}
+}

@@ -1,0 +1,84 @@
+package dev.nibble.reference;
+
+import dev.nibble.spi.AttentionShape;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+
+/** Checks of the shapes that enter an operation, shared by the host backends. */
+public final class OperandChecks {
+    private OperandChecks() {}
+
+    /** {@return the rows of a matrix, whose number an array index holds} */
+    public static int rows(Tensor tensor) {
+        return Math.toIntExact(tensor.shape().rows());
+    }
+
+    /** {@return the columns of a matrix, whose number an array index holds} */
+    public static int cols(Tensor tensor) {
+        return Math.toIntExact(tensor.shape().cols());
+    }
+
+    /**
+     * Refuses an operand that is no [rows, cols] matrix.
+     *
+     * @throws IllegalArgumentException if it is not
+     */
+    public static void requireMatrix(String operand, Tensor tensor, long rows, long cols) {
+        if (tensor.shape().rows() != rows || tensor.shape().cols() != cols) {
+            throw mismatch(operand, tensor.shape(), Shape.of(rows, cols));
+        }
+    }
+
+    /**
+     * Refuses an operand that does not have this many elements.
+     *
+     * @throws IllegalArgumentException if it has not
+     */
+    public static void requireVector(String operand, Tensor tensor, long length) {
+        if (tensor.shape().elements() != length) {
+            throw mismatch(operand, tensor.shape(), Shape.of(length));
+        }
+    }
+
+    /**
+     * Refuses an operand that is not packed q, k and v.
+     *
+     * @throws IllegalArgumentException if it is not
+     */
+    public static void requirePacked(String operand, Tensor tensor, AttentionShape shape) {
+        requireMatrix(operand, tensor, shape.tokens(), 3L * shape.width());
+    }
+
+    /**
+     * Refuses gate and up whose columns do not halve.
+     *
+     * @return the columns of each half
+     * @throws IllegalArgumentException if their number is odd
+     */
+    public static int hiddenOf(Tensor gateUp) {
+        int cols = cols(gateUp);
+        if (cols % 2 != 0) {
+            throw new IllegalArgumentException(
+                    "gateUp is " + gateUp.shape() + ", but needs an even number of columns: gate, then up");
+        }
+        return cols / 2;
+    }
+
+    /**
+     * Refuses a row number outside a table.
+     *
+     * @throws IllegalArgumentException if one is
+     */
+    public static void requireBelow(String operand, int[] values, int limit) {
+        for (int i = 0; i < values.length; i++) {
+            if (values[i] < 0 || values[i] >= limit) {
+                throw new IllegalArgumentException(
+                        operand + "[" + i + "] is " + values[i] + ", but must be in 0.." + (limit - 1));
+            }
+        }
+    }
+
+    private static IllegalArgumentException mismatch(String operand, Shape shape, Shape needed) {
+        return new IllegalArgumentException(operand + " is " + shape + ", but must be " + needed);
+    }
+}

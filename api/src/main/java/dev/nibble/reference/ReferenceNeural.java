@@ -1,0 +1,211 @@
+package dev.nibble.reference;
+
+import static dev.nibble.host.HostTensor.floats;
+import static dev.nibble.host.HostTensor.ints;
+import static dev.nibble.reference.OperandChecks.cols;
+import static dev.nibble.reference.OperandChecks.requireBelow;
+import static dev.nibble.reference.OperandChecks.requireMatrix;
+import static dev.nibble.reference.OperandChecks.requirePacked;
+import static dev.nibble.reference.OperandChecks.requireVector;
+import static dev.nibble.reference.OperandChecks.rows;
+
+import dev.nibble.host.HostRuntime;
+import dev.nibble.host.HostTensor;
+import dev.nibble.spi.AttentionShape;
+import dev.nibble.spi.NeuralOps;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+import java.util.Arrays;
+
+/**
+ * The neural operations in plain Java: the specification. Cut into tasks, so that a backend can run the very same
+ * loops on its threads.
+ */
+public final class ReferenceNeural implements NeuralOps {
+    private static final int CHUNK_ELEMENTS = 1 << 15; // of an elementwise task
+    private static final int CHUNK_COLS = 64; // of a gradient of a table
+
+    private final HostRuntime runtime;
+    private final Tasks tasks;
+    private final Exponentials functions;
+    private ReferenceRotary rotary; // of the shape that was rotated last
+
+    /** Makes operations that run one task after the other. */
+    public ReferenceNeural(HostRuntime runtime) {
+        this(runtime, Tasks.IN_ORDER, Exponentials.SCALAR);
+    }
+
+    /**
+     * Makes operations.
+     *
+     * @param runtime what the operations of the backend share
+     * @param tasks runs their tasks
+     * @param functions exponential and sigmoid; those of {@link Exponentials#SCALAR}, bit for bit
+     */
+    public ReferenceNeural(HostRuntime runtime, Tasks tasks, Exponentials functions) {
+        this.runtime = runtime;
+        this.tasks = tasks;
+        this.functions = functions;
+        this.rotary = new ReferenceRotary(new AttentionShape(1, 1, 1, 2), 1f);
+    }
+
+    @Override
+    public void zero(StepScope scope, Tensor tensor) {
+        float[] x = floats(tensor); // [elements]
+        tasks.forEachChunk(x.length, CHUNK_ELEMENTS, (from, to) -> Arrays.fill(x, from, to, 0f));
+    }
+
+    @Override
+    public void addInPlace(StepScope scope, Tensor target, Tensor addend) {
+        requireMatrix("addend", addend, target.shape().rows(), target.shape().cols());
+        float[] sum = floats(target); // [elements]
+        float[] x = floats(addend); // [elements]
+        tasks.forEachChunk(sum.length, CHUNK_ELEMENTS, (from, to) -> {
+            for (int i = from; i < to; i++) {
+                sum[i] += x[i];
+            }
+        });
+    }
+
+    @Override
+    public Tensor embedding(StepScope scope, Tensor ids, Tensor table) {
+        int[] tokens = ints(ids); // [tokens]
+        requireBelow("ids", tokens, rows(table));
+        int width = cols(table);
+        Tensor y = scope.allocate("embedding", DType.FP32, Shape.of(tokens.length, width));
+        tasks.forEachChunk(
+                tokens.length,
+                (from, to) -> ReferenceEmbedding.forward(tokens, floats(table), width, from, to, floats(y)));
+        return y;
+    }
+
+    @Override
+    public void embeddingBackward(StepScope scope, Tensor ids, Tensor gradOutput, Tensor gradTable) {
+        int[] tokens = ints(ids); // [tokens]
+        requireBelow("ids", tokens, rows(gradTable));
+        int width = cols(gradTable);
+        requireMatrix("gradOutput", gradOutput, tokens.length, width);
+        tasks.forEachChunk(
+                width,
+                CHUNK_COLS,
+                (from, to) ->
+                        ReferenceEmbedding.backward(tokens, floats(gradOutput), width, from, to, floats(gradTable)));
+    }
+
+    @Override
+    public Saved rmsNorm(StepScope scope, Tensor x, Tensor weight, float epsilon) {
+        requireVector("weight", weight, x.shape().cols());
+        Tensor y = scope.allocate("rmsNorm", DType.FP32, x.shape());
+        Tensor r = scope.allocate("inverseRms", DType.FP32, Shape.of(x.shape().rows()));
+        tasks.forEachChunk(
+                rows(x),
+                (from, to) ->
+                        ReferenceRmsNorm.forward(floats(x), floats(weight), epsilon, from, to, floats(y), floats(r)));
+        return new Saved(y, r);
+    }
+
+    @Override
+    public Tensor rmsNormBackward(
+            StepScope scope, Tensor gradOutput, Tensor x, Tensor inverseRms, Tensor weight, Tensor gradWeight) {
+        requireMatrix("gradOutput", gradOutput, x.shape().rows(), x.shape().cols());
+        requireVector("inverseRms", inverseRms, x.shape().rows());
+        requireVector("weight", weight, x.shape().cols());
+        requireVector("gradWeight", gradWeight, x.shape().cols());
+        Tensor gradX = scope.allocate("gradient of rmsNorm", DType.FP32, x.shape());
+        int width = cols(x);
+        int chunks = Math.ceilDiv(rows(x), Tasks.CHUNK_ROWS);
+        try (HostTensor partials = runtime.memory()
+                .allocate("partial gradWeight", DType.FP32, Shape.of(chunks, width), MemoryTag.SCRATCH)) {
+            float[] parts = floats(partials); // [chunks, width]
+            float[] dy = floats(gradOutput); // [rows, width]
+            float[] r = floats(inverseRms); // [rows]
+            tasks.forEachChunk(rows(x), (from, to) -> {
+                ReferenceRmsNorm.gradX(dy, floats(x), r, floats(weight), from, to, floats(gradX));
+                ReferenceRmsNorm.gradWeightPartial(dy, floats(x), r, width, from, to, parts);
+            });
+            ReferenceRmsNorm.addPartials(parts, chunks, floats(gradWeight));
+        }
+        return gradX;
+    }
+
+    @Override
+    public void rotateInPlace(StepScope scope, Tensor qkv, AttentionShape shape, float base, boolean inverse) {
+        requirePacked("qkv", qkv, shape);
+        if (!rotary.serves(shape, base)) {
+            rotary = new ReferenceRotary(shape, base);
+        }
+        ReferenceRotary table = rotary;
+        tasks.forEachChunk(rows(qkv), (from, to) -> table.rotate(floats(qkv), shape.heads(), from, to, inverse));
+    }
+
+    @Override
+    public Saved attention(StepScope scope, Tensor qkv, AttentionShape shape) {
+        requirePacked("qkv", qkv, shape);
+        Tensor out = scope.allocate("attention", DType.FP32, Shape.of(shape.tokens(), shape.width()));
+        Tensor logs = scope.allocate("attention logs", DType.FP32, Shape.of(shape.heads() * shape.tokens()));
+        tasks.forEach(
+                Math.multiplyExact(shape.batch(), shape.heads()),
+                task -> ReferenceAttention.forward(
+                        floats(qkv), AttentionHead.of(shape, task), floats(out), floats(logs)));
+        return new Saved(out, logs);
+    }
+
+    @Override
+    public Tensor attentionBackward(
+            StepScope scope, Tensor gradOutput, Tensor qkv, Saved forward, AttentionShape shape) {
+        requirePacked("qkv", qkv, shape);
+        requireMatrix("gradOutput", gradOutput, shape.tokens(), shape.width());
+        requireMatrix("output of the forward pass", forward.output(), shape.tokens(), shape.width());
+        requireVector("logs of the forward pass", forward.saved(), shape.heads() * shape.tokens());
+        Tensor gradQkv = scope.allocate("gradient of qkv", DType.FP32, qkv.shape());
+        float[] out = floats(forward.output()); // [tokens, width]
+        float[] logs = floats(forward.saved()); // [batch, heads, sequence]
+        tasks.forEach(
+                Math.multiplyExact(shape.batch(), shape.heads()),
+                task -> ReferenceAttention.backward(
+                        floats(gradOutput), floats(qkv), out, logs, AttentionHead.of(shape, task), floats(gradQkv)));
+        return gradQkv;
+    }
+
+    @Override
+    public Tensor swiGlu(StepScope scope, Tensor gateUp) {
+        int hidden = OperandChecks.hiddenOf(gateUp);
+        Tensor h = scope.allocate("swiGlu", DType.FP32, Shape.of(gateUp.shape().rows(), hidden));
+        tasks.forEachChunk(
+                rows(gateUp),
+                (from, to) -> ReferenceSwiGlu.forward(functions, floats(gateUp), hidden, from, to, floats(h)));
+        return h;
+    }
+
+    @Override
+    public Tensor swiGluBackward(StepScope scope, Tensor gradOutput, Tensor gateUp) {
+        int hidden = OperandChecks.hiddenOf(gateUp);
+        requireMatrix("gradOutput", gradOutput, gateUp.shape().rows(), hidden);
+        Tensor gradGateUp = scope.allocate("gradient of gateUp", DType.FP32, gateUp.shape());
+        tasks.forEachChunk(
+                rows(gateUp),
+                (from, to) -> ReferenceSwiGlu.backward(
+                        functions, floats(gradOutput), floats(gateUp), hidden, from, to, floats(gradGateUp)));
+        return gradGateUp;
+    }
+
+    @Override
+    public void crossEntropy(
+            StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
+        int rows = rows(logits);
+        int vocabulary = cols(logits);
+        requireVector("targets", targets, rows);
+        requireVector("loss", loss, 1);
+        requireBelow("targets", ints(targets), vocabulary);
+        double[] partials = new double[Math.ceilDiv(rows, Tasks.CHUNK_ROWS)]; // [chunks]
+        float factor = weight / rows;
+        tasks.forEachChunk(
+                rows,
+                (from, to) -> partials[from / Tasks.CHUNK_ROWS] = ReferenceCrossEntropy.rows(
+                        functions, floats(logits), ints(targets), vocabulary, from, to, factor, gradient));
+        floats(loss)[0] += ReferenceCrossEntropy.mean(partials, rows, weight);
+    }
+}

@@ -1,0 +1,102 @@
+package dev.nibble.reference;
+
+import static dev.nibble.host.HostTensor.floats;
+
+import dev.nibble.host.HostRuntime;
+import dev.nibble.spi.AdamW;
+import dev.nibble.spi.Control;
+import dev.nibble.spi.OptimizerOps;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Tensor;
+import java.util.List;
+
+/** The update of the weights in plain Java: the specification. */
+public final class ReferenceOptimizer implements OptimizerOps {
+    private static final int CHUNK = 1 << 15; // elements of an update's task
+
+    private final HostRuntime runtime;
+    private final Tasks tasks;
+
+    /** Makes an optimizer that runs one task after the other. */
+    public ReferenceOptimizer(HostRuntime runtime) {
+        this(runtime, Tasks.IN_ORDER);
+    }
+
+    /**
+     * Makes an optimizer.
+     *
+     * @param runtime knows whether an operand of the step was not finite
+     * @param tasks runs the tasks
+     */
+    public ReferenceOptimizer(HostRuntime runtime, Tasks tasks) {
+        this.runtime = runtime;
+        this.tasks = tasks;
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * <p>The norm's square has the order of {@link ReferenceGradientNorm}; its root is rounded to FP32 once, and a norm
+     * that FP32 cannot hold is not finite.
+     */
+    @Override
+    public void control(StepScope scope, List<Tensor> gradients, float maxNorm, Tensor control) {
+        OperandChecks.requireVector("control", control, Control.count());
+        double sum = 0;
+        for (Tensor gradient : gradients) {
+            sum = addSquares(sum, floats(gradient));
+        }
+        float norm = (float) Math.sqrt(sum);
+        boolean skipped = !Float.isFinite(norm) || runtime.hasNonFinite();
+        float[] values = floats(control); // [Control.count()]
+        values[Control.GRADIENT_NORM.ordinal()] = norm;
+        values[Control.CLIP.ordinal()] = Math.min(1f, maxNorm / norm);
+        values[Control.SKIPPED.ordinal()] = skipped ? 1f : 0f;
+        values[Control.UPDATES.ordinal()] += skipped ? 0f : 1f;
+    }
+
+    private double addSquares(double sum, float[] gradient) {
+        int chunk = ReferenceGradientNorm.CHUNK;
+        double[] partials = new double[Math.ceilDiv(gradient.length, chunk)]; // [chunks]
+        tasks.forEachChunk(
+                gradient.length,
+                chunk,
+                (from, to) -> partials[from / chunk] = ReferenceGradientNorm.sumOfSquares(gradient, from, to));
+        double total = sum;
+        for (double partial : partials) {
+            total += partial;
+        }
+        return total;
+    }
+
+    @Override
+    public void adamW(
+            StepScope scope,
+            AdamW spec,
+            boolean decay,
+            Tensor parameter,
+            Tensor gradient,
+            Tensor first,
+            Tensor second,
+            Tensor control) {
+        float[] p = floats(parameter); // [elements]
+        OperandChecks.requireVector("gradient", gradient, p.length);
+        OperandChecks.requireVector("first moment", first, p.length);
+        OperandChecks.requireVector("second moment", second, p.length);
+        OperandChecks.requireVector("control", control, Control.count());
+        float[] values = floats(control); // [Control.count()]
+        if (values[Control.SKIPPED.ordinal()] != 0f) {
+            return;
+        }
+        ReferenceAdamW update = ReferenceAdamW.of(
+                spec,
+                decay,
+                scope.context().learningRate(),
+                values[Control.CLIP.ordinal()],
+                values[Control.UPDATES.ordinal()]);
+        float[] g = floats(gradient); // [elements]
+        float[] m = floats(first); // [elements]
+        float[] v = floats(second); // [elements]
+        tasks.forEachChunk(p.length, CHUNK, (from, to) -> update.update(p, g, m, v, from, to));
+    }
+}

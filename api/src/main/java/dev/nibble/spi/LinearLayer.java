@@ -1,0 +1,18 @@
+package dev.nibble.spi;
+
+/**
+ * A linear layer as a quantizer sees it.
+ *
+ * @param site its place in the model
+ * @param in features of the input
+ * @param out features of the output
+ */
+public record LinearLayer(Site site, long in, long out) {
+    /** Checks the sizes. */
+    public LinearLayer {
+        if (in < 1 || out < 1) {
+            throw new IllegalArgumentException(
+                    "layer " + site.name() + " is [" + out + ", " + in + "], but needs at least one feature each");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+package dev.nibble.spi;
+
+import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Product;
+import dev.nibble.gemm.Term;
+import dev.nibble.quant.Contraction;
+import dev.nibble.quant.OperandSpec;
+import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.state.StateProgram;
+import dev.nibble.tensor.Role;
+
+/**
+ * Everything a layer does in a step, as data: three tensors to quantize, three products, and programs that advance the
+ * layer's state. The layer enqueues it; nothing in it needs a value from the device.
+ *
+ * @param input X, once for all linears that read it
+ * @param weight W, once an optimizer step
+ * @param gradOutput dY, once for both products
+ * @param output Y = X · Wᵀ
+ * @param gradInput dX = dY · W
+ * @param gradWeight dW = dYᵀ · X
+ * @param afterForward gathers over micro-batches; run after each forward pass in training, may read
+ *     {@code INPUT_STATISTICS}
+ * @param afterOptimizer advances the state; run once an optimizer step, may read {@code CONTROL}
+ */
+public record LinearPlan(
+        QuantizeSpec input,
+        QuantizeSpec weight,
+        QuantizeSpec gradOutput,
+        GemmSpec output,
+        GemmSpec gradInput,
+        GemmSpec gradWeight,
+        StateProgram afterForward,
+        StateProgram afterOptimizer) {
+    /** Checks that each product finds its planes. */
+    public LinearPlan {
+        for (GemmSpec gemm : new GemmSpec[] {output, gradInput, gradWeight}) {
+            Product product = gemm.product();
+            int planesA = operand(product.roleA(), product.contractionA(), input, weight, gradOutput)
+                    .planes()
+                    .size();
+            int planesB = operand(product.roleB(), product.contractionB(), input, weight, gradOutput)
+                    .planes()
+                    .size();
+            for (Term term : gemm.terms()) {
+                if (term.planeA() >= planesA || term.planeB() >= planesB) {
+                    throw new IllegalArgumentException("%s uses planes %d and %d, but its operands have %d and %d"
+                            .formatted(product.label(), term.planeA(), term.planeB(), planesA, planesB));
+                }
+            }
+        }
+    }
+
+    /** {@return the spec of one of the three products} */
+    public GemmSpec gemm(Product product) {
+        return switch (product) {
+            case OUTPUT -> output;
+            case GRAD_INPUT -> gradInput;
+            case GRAD_WEIGHT -> gradWeight;
+        };
+    }
+
+    /** {@return how the tensor with this role is quantized} */
+    public QuantizeSpec quantize(Role role) {
+        return switch (role) {
+            case INPUT -> input;
+            case WEIGHT -> weight;
+            case GRAD_OUTPUT -> gradOutput;
+            case OTHER -> throw new IllegalArgumentException("a linear layer has no operand with role other");
+        };
+    }
+
+    private static OperandSpec operand(
+            Role role, Contraction contraction, QuantizeSpec input, QuantizeSpec weight, QuantizeSpec gradOutput) {
+        return switch (role) {
+            case INPUT -> input.operand(contraction);
+            case WEIGHT -> weight.operand(contraction);
+            case GRAD_OUTPUT -> gradOutput.operand(contraction);
+            case OTHER -> throw new IllegalArgumentException("a linear layer has no operand with role other");
+        };
+    }
+}

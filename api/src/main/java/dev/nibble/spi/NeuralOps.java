@@ -1,0 +1,106 @@
+package dev.nibble.spi;
+
+import dev.nibble.tensor.Tensor;
+
+/**
+ * What a decoder needs besides quantized products. All tensors are FP32 unless stated; results are new, owned by the
+ * caller, and live at most as long as the scope. Sums that cross rows have one order for any number of threads.
+ */
+public interface NeuralOps {
+    /**
+     * Result of an operation that keeps a small vector for its backward pass.
+     *
+     * @param output the result
+     * @param saved the vector
+     */
+    record Saved(Tensor output, Tensor saved) {}
+
+    /** Sets all elements to 0. */
+    void zero(StepScope scope, Tensor tensor);
+
+    /** {@code target += addend}; equal shapes. */
+    void addInPlace(StepScope scope, Tensor target, Tensor addend);
+
+    /**
+     * Looks rows up: {@code y[t] = table[ids[t]]}.
+     *
+     * @param ids INT32, [tokens], each in 0..vocabulary-1
+     * @param table [vocabulary, width]
+     * @return y, [tokens, width]
+     */
+    Tensor embedding(StepScope scope, Tensor ids, Tensor table);
+
+    /** {@code gradTable[ids[t]] += gradOutput[t]}, t ascending for each row. */
+    void embeddingBackward(StepScope scope, Tensor ids, Tensor gradOutput, Tensor gradTable);
+
+    /**
+     * RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467): {@code y = x · r · weight}, {@code r = 1 / sqrt(mean(x²) +
+     * epsilon)} a row.
+     *
+     * @param x [rows, width]
+     * @param weight [width]
+     * @return y and r, [rows]
+     */
+    Saved rmsNorm(StepScope scope, Tensor x, Tensor weight, float epsilon);
+
+    /**
+     * Backward of {@link #rmsNorm}: {@code dx = r · (g - x · r² · mean(g · x))} with {@code g = gradOutput · weight};
+     * {@code gradWeight += Σ_rows gradOutput · x · r}.
+     *
+     * @param inverseRms r
+     * @param gradWeight [width], added to
+     * @return dx, [rows, width]
+     */
+    Tensor rmsNormBackward(
+            StepScope scope, Tensor gradOutput, Tensor x, Tensor inverseRms, Tensor weight, Tensor gradWeight);
+
+    /**
+     * Rotary position embedding (Su et al. 2021, arXiv:2104.09864) of q and k in place: in each head, features i and i +
+     * headSize/2 at position p turn by the angle {@code p · base^(-2i/headSize)}.
+     *
+     * @param qkv packed, see {@link AttentionShape}
+     * @param base usually 10000
+     * @param inverse turn back: the backward pass
+     */
+    void rotateInPlace(StepScope scope, Tensor qkv, AttentionShape shape, float base, boolean inverse);
+
+    /**
+     * Causal attention: {@code out = softmax(q · kᵀ / sqrt(headSize)) · v}, positions up to their own.
+     *
+     * @param qkv packed, see {@link AttentionShape}
+     * @return out, [tokens, width], and the log of the softmax's denominator (its maximum included), [heads · tokens]
+     */
+    Saved attention(StepScope scope, Tensor qkv, AttentionShape shape);
+
+    /**
+     * Backward of {@link #attention}.
+     *
+     * @param gradOutput [tokens, width]
+     * @param qkv as in the forward pass
+     * @param forward result of the forward pass
+     * @return gradient of qkv, packed
+     */
+    Tensor attentionBackward(StepScope scope, Tensor gradOutput, Tensor qkv, Saved forward, AttentionShape shape);
+
+    /**
+     * SwiGLU (Shazeer 2020, arXiv:2002.05202): {@code h = gate · sigmoid(gate) · up}.
+     *
+     * @param gateUp [rows, 2 · hidden]: gate, then up
+     * @return h, [rows, hidden]
+     */
+    Tensor swiGlu(StepScope scope, Tensor gateUp);
+
+    /** {@return gradient of {@code gateUp}, [rows, 2 · hidden]} */
+    Tensor swiGluBackward(StepScope scope, Tensor gradOutput, Tensor gateUp);
+
+    /**
+     * Mean cross-entropy over rows: {@code loss[0] += weight · mean_t(logSumExp(logits[t]) - logits[t, targets[t]])}.
+     *
+     * @param logits [tokens, vocabulary]; if {@code gradient}, overwritten by {@code weight · (softmax - oneHot) / tokens}
+     * @param targets INT32, [tokens]
+     * @param loss [1], added to
+     * @param weight factor of the loss and gradient: 1 / micro-batches
+     * @param gradient whether the logits become their gradient
+     */
+    void crossEntropy(StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient);
+}

@@ -1,0 +1,39 @@
+package dev.nibble.spi;
+
+import dev.nibble.tensor.Tensor;
+import java.util.List;
+
+/** The update of the weights, decided on the device. */
+public interface OptimizerOps {
+    /**
+     * Fills the {@link Control} vector: the norm of all gradients, {@code clip = min(1, maxNorm / norm)}, whether the
+     * step is skipped (the norm is not finite, or an operand of this step was not), and the number of updates, which a
+     * skipped step leaves alone.
+     *
+     * @param gradients all gradients
+     * @param maxNorm largest norm that is not clipped
+     * @param control FP32, [{@link Control#count()}]
+     */
+    void control(StepScope scope, List<Tensor> gradients, float maxNorm, Tensor control);
+
+    /**
+     * Updates one tensor with the learning rate of the step; does nothing in a skipped step.
+     *
+     * @param spec hyper-parameters
+     * @param decay whether weight decay applies
+     * @param parameter updated
+     * @param gradient not modified
+     * @param first first moment, updated
+     * @param second second moment, updated
+     * @param control filled by {@link #control}
+     */
+    void adamW(
+            StepScope scope,
+            AdamW spec,
+            boolean decay,
+            Tensor parameter,
+            Tensor gradient,
+            Tensor first,
+            Tensor second,
+            Tensor control);
+}

@@ -1,0 +1,35 @@
+package dev.nibble.spi;
+
+/**
+ * Where in training a piece of work stands. A backend uploads the numbers; kernels read them from the device, so that a
+ * recorded step can be replayed.
+ *
+ * @param step optimizer step, from 0
+ * @param microBatch micro-batch within the step, from 0, counted over all processes
+ * @param mode whether state may advance
+ * @param learningRate learning rate of this step
+ */
+public record StepContext(int step, int microBatch, Mode mode, float learningRate) {
+    /** Whether a pass may change quantizer state. */
+    public enum Mode {
+        /** State advances. */
+        TRAIN,
+        /** State is frozen; nothing is kept for a backward pass. */
+        EVAL
+    }
+
+    /** {@return whether state advances} */
+    public boolean training() {
+        return mode == Mode.TRAIN;
+    }
+
+    /** {@return the context of one training step with a single micro-batch} */
+    public static StepContext train(int step, float learningRate) {
+        return new StepContext(step, 0, Mode.TRAIN, learningRate);
+    }
+
+    /** {@return the context of an evaluation after this step} */
+    public static StepContext eval(int step) {
+        return new StepContext(step, 0, Mode.EVAL, 0);
+    }
+}

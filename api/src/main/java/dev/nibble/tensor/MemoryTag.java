@@ -1,0 +1,17 @@
+package dev.nibble.tensor;
+
+/** What memory is for; every allocator counts its live bytes by tag. */
+public enum MemoryTag {
+    /** Master weights. */
+    PARAMETER,
+    /** Gradients of master weights. */
+    GRADIENT,
+    /** Moments of the optimizer. */
+    OPTIMIZER,
+    /** Quantizer state and other small device values. */
+    STATE,
+    /** Kept from the forward for the backward pass: what {@code savedActivationBytes} counts. */
+    CONTEXT,
+    /** Everything that lives for a moment. */
+    SCRATCH
+}

@@ -1,0 +1,2 @@
+/** Element types, shapes and device-independent tensor handles. */
+package dev.nibble.tensor;
