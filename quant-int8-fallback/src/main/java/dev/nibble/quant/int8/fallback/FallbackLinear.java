@@ -1,0 +1,74 @@
+package dev.nibble.quant.int8.fallback;
+
+import dev.nibble.gemm.Epilogue;
+import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Product;
+import dev.nibble.gemm.Term;
+import dev.nibble.quant.Contraction;
+import dev.nibble.quant.OperandSpec;
+import dev.nibble.quant.PlaneSpec;
+import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.Rounding;
+import dev.nibble.quant.Threshold;
+import dev.nibble.spi.LinearPlan;
+import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.spi.PlanRequest;
+import dev.nibble.state.StateProgram;
+import dev.nibble.state.StateVector;
+import dev.nibble.tensor.Role;
+import java.util.List;
+
+/**
+ * A linear layer whose input has a residual plane in the blocks above a threshold.
+ *
+ * <p>{@code Y = (q1·s1 + q2·s2) · Wᵀ}: two INT8 products in a flagged block, one elsewhere. dY and W have no residual. The
+ * weight gradient uses plane 0 of X (mode A, default), or both planes (mode B), which makes it the exact straight-through
+ * gradient of the forward pass.
+ *
+ * @param settings how blocks fall back
+ */
+record FallbackLinear(FallbackSettings settings) implements LinearQuantizer {
+    private static final Term FIRST = new Term(0, 0);
+
+    @Override
+    public LinearPlan plan(PlanRequest request) {
+        PlaneSpec nearest = Int8Linear.plane(settings.block(), Rounding.NEAREST_EVEN);
+        PlaneSpec stochastic = Int8Linear.plane(settings.block(), Rounding.STOCHASTIC);
+        List<PlaneSpec> withResidual = List.of(nearest, PlaneSpec.residual(nearest, threshold(request.fresh())));
+        boolean modeB = settings.residualInGradWeight();
+        QuantizeSpec input = new QuantizeSpec(
+                Role.INPUT,
+                List.of(
+                        new OperandSpec(Contraction.COLUMNS, withResidual),
+                        new OperandSpec(Contraction.ROWS, modeB ? withResidual : List.of(nearest))));
+        List<Term> gradWeight = modeB ? List.of(FIRST, new Term(0, 1)) : List.of(FIRST);
+        return new LinearPlan(
+                input,
+                QuantizeSpec.both(Role.WEIGHT, List.of(nearest)),
+                QuantizeSpec.both(Role.GRAD_OUTPUT, List.of(stochastic)),
+                new GemmSpec(Product.OUTPUT, List.of(FIRST, new Term(1, 0)), Epilogue.STORE),
+                GemmSpec.of(Product.GRAD_INPUT, Epilogue.STORE),
+                new GemmSpec(Product.GRAD_WEIGHT, gradWeight, Epilogue.ADD),
+                delayed() ? ThresholdController.afterForward() : StateProgram.EMPTY,
+                delayed() ? ThresholdController.afterOptimizer(settings) : StateProgram.EMPTY);
+    }
+
+    @Override
+    public List<StateVector> state() {
+        return switch (settings.threshold()) {
+            case DELAYED -> ThresholdController.state(settings);
+            case OFF -> List.of(StateVector.scalar(ThresholdController.THRESHOLD, Float.POSITIVE_INFINITY));
+            case ALL -> List.of(StateVector.scalar(ThresholdController.THRESHOLD, -1f)); // below every amax
+        };
+    }
+
+    private boolean delayed() {
+        return settings.threshold() == FallbackSettings.ThresholdMode.DELAYED;
+    }
+
+    private Threshold threshold(boolean fresh) {
+        return fresh && delayed()
+                ? new Threshold.ExactQuantile(1 - (settings.rateMin() + settings.rateMax()) / 2.0)
+                : new Threshold.Delayed(ThresholdController.THRESHOLD);
+    }
+}

@@ -1,0 +1,42 @@
+package dev.nibble.quant.int8.fallback;
+
+import dev.nibble.gemm.Epilogue;
+import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Product;
+import dev.nibble.quant.Granularity;
+import dev.nibble.quant.PlaneSpec;
+import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.Rounding;
+import dev.nibble.quant.ScaleRule;
+import dev.nibble.spi.LinearPlan;
+import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.spi.PlanRequest;
+import dev.nibble.state.StateProgram;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.Role;
+import java.util.List;
+
+/**
+ * A linear layer with INT8 codes of one granularity in all three products, without state.
+ *
+ * @param granularity which codes share a scale
+ */
+record Int8Linear(Granularity granularity) implements LinearQuantizer {
+    @Override
+    public LinearPlan plan(PlanRequest request) {
+        List<PlaneSpec> nearest = List.of(plane(granularity, Rounding.NEAREST_EVEN));
+        return new LinearPlan(
+                QuantizeSpec.both(Role.INPUT, nearest),
+                QuantizeSpec.both(Role.WEIGHT, nearest),
+                QuantizeSpec.both(Role.GRAD_OUTPUT, List.of(plane(granularity, Rounding.STOCHASTIC))),
+                GemmSpec.of(Product.OUTPUT, Epilogue.STORE),
+                GemmSpec.of(Product.GRAD_INPUT, Epilogue.STORE),
+                GemmSpec.of(Product.GRAD_WEIGHT, Epilogue.ADD),
+                StateProgram.EMPTY,
+                StateProgram.EMPTY);
+    }
+
+    static PlaneSpec plane(Granularity granularity, Rounding rounding) {
+        return PlaneSpec.value(DType.INT8, granularity, new ScaleRule.AmaxOverTop(), rounding);
+    }
+}
