@@ -1,0 +1,2 @@
+/** FP8 quantizers. */
+package dev.nibble.quant.fp8;
