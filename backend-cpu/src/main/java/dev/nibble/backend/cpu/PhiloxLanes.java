@@ -1,0 +1,79 @@
+package dev.nibble.backend.cpu;
+
+import dev.nibble.random.RandomStream;
+import jdk.incubator.vector.LongVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShuffle;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * The words of a {@link RandomStream}, several blocks of Philox4x32-10 at a time: one 32-bit counter word in the lower half
+ * of each 64-bit lane, so that a lane holds a whole product.
+ */
+final class PhiloxLanes {
+    private static final VectorSpecies<Long> LANES = LongVector.SPECIES_PREFERRED;
+    private static final int WIDTH = LANES.length();
+    private static final VectorShuffle<Long> LOWER = VectorShuffle.makeZip(LANES, 0);
+    private static final VectorShuffle<Long> UPPER = VectorShuffle.makeZip(LANES, 1);
+    private static final LongVector COUNT = LongVector.zero(LANES).addIndex(1);
+    private static final int ROUNDS = 10;
+    private static final long MULTIPLIER_0 = 0xD2511F53L;
+    private static final long MULTIPLIER_1 = 0xCD9E8D57L;
+    private static final int WEYL_0 = 0x9E3779B9;
+    private static final int WEYL_1 = 0xBB67AE85;
+    private static final long LOW_32 = 0xFFFFFFFFL;
+
+    private PhiloxLanes() {}
+
+    /** {@return the smallest length of an array that holds the words of this many elements, wherever they start} */
+    static int capacity(int elements) {
+        return elements + 8 * 4 * WIDTH;
+    }
+
+    /**
+     * Writes the words of neighbouring elements.
+     *
+     * @param first index of the first element
+     * @param count how many
+     * @param words receives the words, [{@link #capacity}]
+     * @return where the word of the first element is
+     */
+    static int words(RandomStream stream, int first, int count, int[] words) {
+        int firstQuad = first >>> 2;
+        int endQuad = ((first + count - 1) >>> 2) + 1;
+        int at = 0;
+        for (int quad = firstQuad; quad < endQuad; quad += WIDTH, at += 4 * WIDTH) {
+            quads(stream, quad, words, at);
+        }
+        return first & 3;
+    }
+
+    private static void quads(RandomStream stream, int quad, int[] words, int at) {
+        int address = stream.site() << 12 | stream.role().code() << 8 | stream.purpose() << 4 | stream.sample();
+        // Element numbers are below 2^31: the counter's second word has nothing of them.
+        LongVector c0 = COUNT.add(quad & LOW_32);
+        LongVector c1 = LongVector.broadcast(LANES, stream.microBatch() << 8 & LOW_32);
+        LongVector c2 = LongVector.broadcast(LANES, stream.step() & LOW_32);
+        LongVector c3 = LongVector.broadcast(LANES, address & LOW_32);
+        int k0 = (int) stream.seed();
+        int k1 = (int) (stream.seed() >>> 32);
+        for (int round = 0; round < ROUNDS; round++) {
+            LongVector p0 = c0.and(LOW_32).mul(MULTIPLIER_0);
+            LongVector p1 = c2.and(LOW_32).mul(MULTIPLIER_1);
+            c0 = p1.lanewise(VectorOperators.LSHR, 32)
+                    .lanewise(VectorOperators.XOR, c1)
+                    .lanewise(VectorOperators.XOR, k0 & LOW_32);
+            c2 = p0.lanewise(VectorOperators.LSHR, 32)
+                    .lanewise(VectorOperators.XOR, c3)
+                    .lanewise(VectorOperators.XOR, k1 & LOW_32);
+            c1 = p1.and(LOW_32);
+            c3 = p0.and(LOW_32);
+            k0 += WEYL_0;
+            k1 += WEYL_1;
+        }
+        LongVector front = c1.lanewise(VectorOperators.LSHL, 32).or(c0); // words 0 and 1 of each block
+        LongVector back = c3.lanewise(VectorOperators.LSHL, 32).or(c2); // words 2 and 3
+        front.rearrange(LOWER, back).reinterpretAsInts().intoArray(words, at);
+        front.rearrange(UPPER, back).reinterpretAsInts().intoArray(words, at + 2 * WIDTH);
+    }
+}
