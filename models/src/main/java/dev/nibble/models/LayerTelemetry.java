@@ -1,0 +1,14 @@
+package dev.nibble.models;
+
+/**
+ * How the input of one layer was quantized in one step.
+ *
+ * @param layer name of the layer
+ * @param step number of the step, from 0
+ * @param amax largest magnitude in the input
+ * @param fallbackRate share of blocks with a residual, in [0, 1]; 0 if the quantizer has no fallback
+ * @param threshold block amax above which a block fell back; 0 if the quantizer has no fallback
+ * @param outlierRatio largest over median block amax; 0 if the quantizer has no fallback
+ */
+public record LayerTelemetry(
+        String layer, int step, double amax, double fallbackRate, double threshold, double outlierRatio) {}

@@ -1,0 +1,58 @@
+package dev.nibble.models;
+
+import com.google.inject.AbstractModule;
+import com.google.inject.Singleton;
+import com.google.inject.multibindings.MapBinder;
+import com.google.inject.multibindings.OptionalBinder;
+import dev.nibble.error.NotAvailableException;
+import dev.nibble.spi.Availability;
+import dev.nibble.spi.BackendProvider;
+import dev.nibble.spi.Plugins;
+import java.util.Comparator;
+
+/**
+ * Wires {@link Runs}. An application replaces a look-up with {@code OptionalBinder.newOptionalBinder(binder(),
+ * QuantizerLookup.class).setBinding()} in a module of its own, adds a preset with {@code MapBinder.newMapBinder(binder(),
+ * String.class, Preset.class).addBinding(name)}, and replaces anything else with {@code Modules.override}.
+ */
+public final class NibbleModule extends AbstractModule {
+    /** Makes the module. */
+    public NibbleModule() {}
+
+    @Override
+    protected void configure() {
+        binder().requireExplicitBindings();
+        binder().requireAtInjectOnConstructors();
+        binder().disableCircularProxies();
+        OptionalBinder.newOptionalBinder(binder(), QuantizerLookup.class)
+                .setDefault()
+                .toInstance(name -> Plugins.quantizers().get(name));
+        OptionalBinder.newOptionalBinder(binder(), BackendLookup.class)
+                .setDefault()
+                .toInstance(new PluginBackends());
+        MapBinder<String, Preset> presets = MapBinder.newMapBinder(binder(), String.class, Preset.class);
+        TextPreset text = new TextPreset();
+        presets.addBinding(text.name()).toInstance(text);
+        bind(Runs.class).in(Singleton.class);
+    }
+
+    /** The backends on the module path. */
+    static final class PluginBackends implements BackendLookup {
+        @Override
+        public BackendProvider get(String name) {
+            Plugins<BackendProvider> backends = Plugins.backends();
+            if (name.equals("auto")) {
+                return backends.all().stream()
+                        .filter(p -> p.availability().available())
+                        .max(Comparator.comparingInt(BackendProvider::preference))
+                        .orElseThrow(() -> new NotAvailableException("no backend is available here"));
+            }
+            BackendProvider provider = backends.get(name);
+            Availability availability = provider.availability();
+            if (!availability.available()) {
+                throw new NotAvailableException("backend " + name + " is not available: " + availability.reason());
+            }
+            return provider;
+        }
+    }
+}

@@ -1,0 +1,26 @@
+package dev.nibble.models;
+
+/** Hears what a run does while it does it, on the thread that called {@link Runs#train}. Every method may be left out. */
+public interface RunListener {
+    /** A listener that does nothing. */
+    RunListener SILENT = new RunListener() {};
+
+    /** The configuration is valid, the data is read, and the first step is about to begin. */
+    default void started(RunInfo info) {}
+
+    /** A step is done. */
+    default void step(StepRecord step) {}
+
+    /**
+     * An evaluation is done.
+     *
+     * @param step optimizer steps done before
+     * @param validationLoss mean cross-entropy, nats
+     */
+    default void evaluated(int step, double validationLoss) {}
+
+    /** {@return whether the run should end after the current step} Asked after each step and evaluation window. */
+    default boolean stopRequested() {
+        return false;
+    }
+}

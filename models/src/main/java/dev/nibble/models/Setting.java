@@ -1,0 +1,23 @@
+package dev.nibble.models;
+
+/**
+ * A value of a preset that can be replaced: {@code --set model.layers=2}.
+ *
+ * @param path name, as in {@code model.layers}
+ * @param type what its values look like
+ * @param defaultValue its value when it is not given
+ * @param help what it does, in one line
+ */
+public record Setting(String path, Type type, String defaultValue, String help) {
+    /** What the values of a setting look like. */
+    public enum Type {
+        /** {@code true} or {@code false}. */
+        BOOLEAN,
+        /** A decimal integer. */
+        INTEGER,
+        /** A finite decimal number. */
+        NUMBER,
+        /** Any text. */
+        TEXT
+    }
+}

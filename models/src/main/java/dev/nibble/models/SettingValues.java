@@ -1,0 +1,98 @@
+package dev.nibble.models;
+
+import dev.nibble.spi.Names;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** The value of every setting of a preset, given or by default. */
+public final class SettingValues {
+    private final Map<String, String> values;
+
+    private SettingValues(Map<String, String> values) {
+        this.values = values;
+    }
+
+    /**
+     * Checks given values against the settings and adds the defaults.
+     *
+     * @param settings the settings there are
+     * @param given path to value
+     * @return a value for each setting
+     * @throws IllegalArgumentException naming every unknown path and unfit value
+     */
+    public static SettingValues of(List<Setting> settings, Map<String, String> given) {
+        List<String> problems = new ArrayList<>();
+        Map<String, String> values = new TreeMap<>();
+        for (Setting setting : settings) {
+            String value = given.getOrDefault(setting.path(), setting.defaultValue());
+            if (!fits(setting.type(), value)) {
+                problems.add(
+                        "setting %s is '%s', but must be %s".formatted(setting.path(), value, needed(setting.type())));
+            }
+            values.put(setting.path(), value);
+        }
+        for (String path : new TreeMap<>(given).keySet()) {
+            if (!values.containsKey(path)) {
+                problems.add("no setting is named '" + path + "'; "
+                        + Names.suggest(
+                                path, settings.stream().map(Setting::path).toList()));
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new IllegalArgumentException(String.join("; ", problems));
+        }
+        return new SettingValues(values);
+    }
+
+    private static boolean fits(Setting.Type type, String value) {
+        return switch (type) {
+            case BOOLEAN -> value.equals("true") || value.equals("false");
+            case INTEGER -> value.matches("[+-]?\\d{1,9}");
+            case NUMBER -> isFiniteNumber(value);
+            case TEXT -> true;
+        };
+    }
+
+    private static String needed(Setting.Type type) {
+        return switch (type) {
+            case BOOLEAN -> "true or false";
+            case INTEGER -> "an integer of at most 9 digits";
+            case NUMBER -> "a finite number";
+            case TEXT -> "a text";
+        };
+    }
+
+    private static boolean isFiniteNumber(String value) {
+        try {
+            return Double.isFinite(Double.parseDouble(value));
+        } catch (NumberFormatException _) {
+            return false;
+        }
+    }
+
+    /** {@return the value as text} */
+    public String text(String path) {
+        String value = values.get(path);
+        if (value == null) {
+            throw new IllegalArgumentException("no setting is named '" + path + "'; there are " + values.keySet());
+        }
+        return value;
+    }
+
+    /** {@return the value of a BOOLEAN setting} */
+    public boolean flag(String path) {
+        return Boolean.parseBoolean(text(path));
+    }
+
+    /** {@return the value of an INTEGER setting} */
+    public int integer(String path) {
+        return Integer.parseInt(text(path));
+    }
+
+    /** {@return the value of a NUMBER setting} */
+    public double number(String path) {
+        return Double.parseDouble(text(path));
+    }
+}

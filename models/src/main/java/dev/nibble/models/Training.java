@@ -1,0 +1,48 @@
+package dev.nibble.models;
+
+import dev.nibble.error.NibbleException;
+import dev.nibble.models.train.Task;
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.BackendProvider;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
+import java.util.function.Function;
+
+/** One run: opens the backend, trains, and gathers the result. */
+final class Training {
+    private static final System.Logger LOG = System.getLogger(Training.class.getName());
+
+    private final RunConfig config;
+    private final Task task;
+    private final RunListener listener;
+
+    Training(RunConfig config, Task task, RunListener listener) {
+        this.config = config;
+        this.task = task;
+        this.listener = listener;
+    }
+
+    RunResult run(BackendProvider provider, Function<LinearLayer, LinearQuantizer> quantizers) {
+        int steps = config.steps() > 0 ? config.steps() : task.training().steps();
+        RunRecorder recorder = new RunRecorder(config, task, provider.name());
+        try (Backend backend = provider.open(config.backendOptions())) {
+            try (TrainingLoop loop = new TrainingLoop(config, task, backend, quantizers, recorder, listener, steps)) {
+                listener.started(new RunInfo(
+                        config.quantizer().label(),
+                        backend.name(),
+                        backend.description(),
+                        steps,
+                        task.tokens() * task.training().microBatches(),
+                        task.parameters(),
+                        task.summary()));
+                loop.run();
+            } catch (NibbleException | IllegalArgumentException e) { // the latter: a quantizer's plan for this shape
+                LOG.log(System.Logger.Level.DEBUG, "the run failed", e);
+                recorder.end(RunResult.Status.FAILED, e.getMessage());
+            } finally {
+                recorder.measured(backend.memory().peakBytes(), backend.log().rows());
+            }
+        }
+        return recorder.result();
+    }
+}

@@ -1,0 +1,154 @@
+package dev.nibble.models.layers;
+
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Function;
+
+/**
+ * A small decoder as in Llama (Touvron et al. 2023, arXiv:2302.13971): token vectors, pre-norm blocks, a last norm, and
+ * a head. Token vectors and norms are FP32; every linear layer is computed as its quantizer says.
+ *
+ * <p>First weights are normal with deviation 0.02, divided by {@code sqrt(2 · layers)} where a branch joins the residual
+ * stream (Radford et al. 2019); norms start at 1. They depend on the seed alone. Weight decay applies to the matrices of
+ * the linear layers, not to norms and not to the embedding's table, tied or not.
+ */
+public final class Llama implements AutoCloseable {
+    private static final double DEVIATION = 0.02;
+
+    private final Backend backend;
+    private final LlamaShape shape;
+    private final long seed;
+    private final Function<LinearLayer, LinearQuantizer> quantizers;
+    private final List<Parameter> parameters = new ArrayList<>();
+    private final Parameter table;
+    private final Embedding embedding;
+    private final List<Block> blocks = new ArrayList<>();
+    private final RmsNorm norm;
+    private final QuantizedLinear head;
+
+    /**
+     * Makes the model with its first weights.
+     *
+     * @param backend computes
+     * @param shape sizes
+     * @param seed seed of the first weights
+     * @param quantizers how each linear layer is computed
+     */
+    public Llama(Backend backend, LlamaShape shape, long seed, Function<LinearLayer, LinearQuantizer> quantizers) {
+        this.backend = backend;
+        this.shape = shape;
+        this.seed = seed;
+        this.quantizers = quantizers;
+        Shape tableShape = Shape.of(shape.vocabulary(), shape.width());
+        table = parameter(
+                "embedding.weight",
+                tableShape,
+                false,
+                InitialWeights.normal(seed, LlamaShape.EMBEDDING_ORDINAL, tableShape, DEVIATION));
+        embedding = new Embedding(backend, table);
+        for (int block = 0; block < shape.layers(); block++) {
+            blocks.add(block(block));
+        }
+        norm = norm("norm.weight");
+        head = shape.tiedHead()
+                ? new QuantizedLinear(backend, shape.head(), quantizers.apply(shape.head()), table)
+                : linear(shape.head(), DEVIATION);
+    }
+
+    private Block block(int index) {
+        List<LinearLayer> layers = shape.linears(index);
+        double joining = DEVIATION / Math.sqrt(2.0 * shape.layers());
+        RmsNorm attentionNorm = norm("blocks." + index + ".attn.norm.weight");
+        SelfAttention attention = new SelfAttention(
+                backend, shape.heads(), linear(layers.get(0), DEVIATION), linear(layers.get(1), joining));
+        RmsNorm mlpNorm = norm("blocks." + index + ".mlp.norm.weight");
+        SwiGluMlp mlp = new SwiGluMlp(backend, linear(layers.get(2), DEVIATION), linear(layers.get(3), joining));
+        return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
+    }
+
+    private QuantizedLinear linear(LinearLayer layer, double deviation) {
+        Shape weightShape = Shape.of(layer.out(), layer.in());
+        Parameter weight = parameter(
+                layer.site().name() + ".weight",
+                weightShape,
+                true,
+                InitialWeights.normal(seed, layer.site().ordinal(), weightShape, deviation));
+        return new QuantizedLinear(backend, layer, quantizers.apply(layer), weight);
+    }
+
+    private RmsNorm norm(String name) {
+        float[] ones = new float[shape.width()]; // [width]
+        Arrays.fill(ones, 1f);
+        return new RmsNorm(backend, parameter(name, Shape.of(shape.width()), false, ones));
+    }
+
+    private Parameter parameter(String name, Shape size, boolean decay, float[] values) {
+        Parameter parameter = Parameter.create(backend, name, size, decay, values);
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    /** {@return all parameters, each once} */
+    public List<Parameter> parameters() {
+        return List.copyOf(parameters);
+    }
+
+    /** {@return the linear layers: those of the blocks, then the head} */
+    public List<QuantizedLinear> linears() {
+        List<QuantizedLinear> linears = new ArrayList<>();
+        blocks.forEach(block -> linears.addAll(block.linears()));
+        linears.add(head);
+        return linears;
+    }
+
+    /**
+     * {@return logits, FP32, [tokens, vocabulary], owned by the caller}
+     *
+     * @param ids INT32, [tokens]: the sequences one after the other
+     * @param batch sequences in ids
+     */
+    public Tensor forward(StepScope scope, Tensor ids, int batch) {
+        Tensor x = embedding.forward(scope, ids);
+        for (Block block : blocks) {
+            x = block.forward(scope, x, batch);
+        }
+        try (Tensor last = x;
+                Tensor normed = norm.forward(scope, last)) {
+            return head.forward(scope, normed);
+        }
+    }
+
+    /**
+     * Adds to the gradients of all parameters.
+     *
+     * @param ids as in the forward pass
+     * @param gradLogits gradient of the logits
+     */
+    public void backward(StepScope scope, Tensor ids, Tensor gradLogits) {
+        Tensor gradient;
+        try (Tensor gradNormed = head.backward(scope, gradLogits)) {
+            gradient = norm.backward(scope, gradNormed);
+        }
+        try (gradient) {
+            for (Block block : blocks.reversed()) {
+                block.backward(scope, gradient);
+            }
+            embedding.backward(scope, ids, gradient);
+        }
+    }
+
+    @Override
+    public void close() {
+        blocks.forEach(Block::close);
+        norm.close();
+        head.close();
+        parameters.forEach(Parameter::close);
+    }
+}

@@ -1,0 +1,250 @@
+package dev.nibble.models.layers;
+
+import dev.nibble.gemm.Epilogue;
+import dev.nibble.gemm.GemmSpec;
+import dev.nibble.quant.Contraction;
+import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.Statistic;
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.DeviceState;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearPlan;
+import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.spi.Operand;
+import dev.nibble.spi.PlanRequest;
+import dev.nibble.spi.Quantized;
+import dev.nibble.spi.StepScope;
+import dev.nibble.state.StateInput;
+import dev.nibble.state.StateProgram;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A linear layer without bias, {@code Y = X · Wᵀ}, whose three products are computed as a {@link LinearQuantizer} plans.
+ *
+ * <p>X and dY are quantized once each; W once an optimizer step, and its operands are kept until
+ * {@link #releaseWeight}. Between the passes it keeps only the operand of X that the weight gradient reads.
+ */
+public final class QuantizedLinear implements AutoCloseable {
+    private final Backend backend;
+    private final LinearLayer layer;
+    private final LinearQuantizer quantizer;
+    private final Parameter weight;
+    private final DeviceState state;
+    private final Tensor statistics;
+    private final Map<PlanRequest, LinearPlan> plans = new HashMap<>();
+    private final Deque<Saved> saved = new ArrayDeque<>();
+    private Optional<CachedWeight> cachedWeight = Optional.empty();
+    private Optional<StateProgram> afterOptimizer = Optional.empty();
+    private boolean fresh = true;
+    private boolean observed;
+
+    /** What the backward pass needs: the plan of the forward pass, and X for the weight gradient. */
+    private record Saved(LinearPlan plan, Operand input) {}
+
+    /** The operands of W; each a handle of its own, so that they outlive the scope they were made in. */
+    private record CachedWeight(QuantizeSpec spec, List<Operand> operands) {
+        Operand operand(Contraction contraction) {
+            return operands.stream()
+                    .filter(o -> o.spec().contraction() == contraction)
+                    .findFirst()
+                    .orElseThrow();
+        }
+
+        void close() {
+            operands.forEach(Operand::close);
+        }
+    }
+
+    /**
+     * Makes the layer and its device state.
+     *
+     * @param backend computes
+     * @param layer name and size
+     * @param quantizer how
+     * @param weight W, [out, in]; not owned: another layer may use it too
+     */
+    public QuantizedLinear(Backend backend, LinearLayer layer, LinearQuantizer quantizer, Parameter weight) {
+        Shape needed = Shape.of(layer.out(), layer.in());
+        if (!weight.value().shape().equals(needed)) {
+            throw new IllegalArgumentException("weight %s of layer %s is %s, but must be %s"
+                    .formatted(
+                            weight.name(), layer.site().name(), weight.value().shape(), needed));
+        }
+        this.backend = backend;
+        this.layer = layer;
+        this.quantizer = quantizer;
+        this.weight = weight;
+        this.state = backend.allocateState(quantizer.state());
+        this.statistics = backend.allocate(
+                layer.site().name() + ".statistics", DType.FP32, Shape.of(Statistic.count()), MemoryTag.STATE);
+    }
+
+    /** {@return name and size} */
+    public LinearLayer layer() {
+        return layer;
+    }
+
+    /** {@return the quantizer's state on the device} */
+    public DeviceState state() {
+        return state;
+    }
+
+    /** {@return the {@link Statistic}s of the last input of a forward pass that was observed, FP32} */
+    public Tensor statistics() {
+        return statistics;
+    }
+
+    /** Says whether the next forward passes note the statistics of their input: two small operations each. */
+    public void observe(boolean value) {
+        observed = value;
+    }
+
+    /**
+     * Computes Y. In training, keeps what {@link #backward} needs and gathers the quantizer's state.
+     *
+     * @param x FP32, [tokens, in]; not modified, and it must not be modified before the backward pass
+     * @return Y, FP32, [tokens, out], owned by the caller
+     */
+    public Tensor forward(StepScope scope, Tensor x) {
+        boolean training = scope.context().training();
+        LinearPlan plan = plan(x.shape().rows());
+        Tensor y = scope.allocate(
+                layer.site().name() + ".output", DType.FP32, Shape.of(x.shape().rows(), layer.out()));
+        try (Quantized input = quantize(scope, only(plan.input(), training), x)) {
+            multiply(
+                    scope,
+                    plan.output(),
+                    Epilogue.STORE,
+                    input.operand(Contraction.COLUMNS),
+                    weight(scope, plan, training).operand(Contraction.COLUMNS),
+                    y);
+            if (observed) {
+                backend.neural().zero(scope, statistics);
+                backend.neural().addInPlace(scope, statistics, input.statistics());
+            }
+            if (training) {
+                keep(scope, plan, input);
+            }
+        }
+        return y;
+    }
+
+    private void keep(StepScope scope, LinearPlan plan, Quantized input) {
+        if (!plan.afterForward().isEmpty()) {
+            backend.quantization()
+                    .run(scope, plan.afterForward(), state, Map.of(StateInput.INPUT_STATISTICS, input.statistics()));
+        }
+        afterOptimizer = Optional.of(plan.afterOptimizer());
+        Operand rows = input.operand(Contraction.ROWS).share();
+        scope.save(rows);
+        saved.push(new Saved(plan, rows));
+    }
+
+    /**
+     * Adds dW to the weight's gradient, and frees what the forward pass kept.
+     *
+     * @param gradOutput dY, FP32, [tokens, out]; not modified
+     * @return dX, FP32, [tokens, in], owned by the caller
+     * @throws IllegalStateException if no forward pass in training came before
+     */
+    public Tensor backward(StepScope scope, Tensor gradOutput) {
+        if (saved.isEmpty()) {
+            throw new IllegalStateException("layer " + layer.site().name()
+                    + " has no saved input, but its backward pass needs one; run a forward pass in training first");
+        }
+        Saved context = saved.pop();
+        LinearPlan plan = context.plan();
+        try (Quantized gradient = quantize(scope, plan.gradOutput(), gradOutput)) {
+            try (Operand input = context.input()) {
+                multiply(
+                        scope,
+                        plan.gradWeight(),
+                        Epilogue.ADD,
+                        gradient.operand(Contraction.ROWS),
+                        input,
+                        weight.gradient());
+            }
+            Tensor gradInput = scope.allocate(
+                    layer.site().name() + ".gradInput",
+                    DType.FP32,
+                    Shape.of(gradOutput.shape().rows(), layer.in()));
+            multiply(
+                    scope,
+                    plan.gradInput(),
+                    Epilogue.STORE,
+                    gradient.operand(Contraction.COLUMNS),
+                    weight(scope, plan, true).operand(Contraction.ROWS),
+                    gradInput);
+            return gradInput;
+        }
+    }
+
+    /** Advances the quantizer's state; once an optimizer step, after the control vector is filled. */
+    public void afterOptimizer(StepScope scope, Tensor control) {
+        afterOptimizer
+                .filter(program -> !program.isEmpty())
+                .ifPresent(program ->
+                        backend.quantization().run(scope, program, state, Map.of(StateInput.CONTROL, control)));
+    }
+
+    /** Frees the operands of W: it is about to change, or no product needs them soon. */
+    public void releaseWeight() {
+        cachedWeight.ifPresent(CachedWeight::close);
+        cachedWeight = Optional.empty();
+    }
+
+    /** Says that the state has been advanced by a training step that was not skipped. */
+    public void markTrained() {
+        fresh = false;
+    }
+
+    private LinearPlan plan(long tokens) {
+        return plans.computeIfAbsent(new PlanRequest(tokens, fresh), quantizer::plan);
+    }
+
+    private CachedWeight weight(StepScope scope, LinearPlan plan, boolean training) {
+        QuantizeSpec spec = only(plan.weight(), training);
+        if (cachedWeight.filter(cached -> cached.spec().equals(spec)).isEmpty()) {
+            releaseWeight();
+            try (Quantized quantized = quantize(scope, spec, weight.value())) {
+                List<Operand> operands = spec.operands().stream()
+                        .map(o -> quantized.operand(o.contraction()).share())
+                        .toList();
+                cachedWeight = Optional.of(new CachedWeight(spec, operands));
+            }
+        }
+        return cachedWeight.orElseThrow();
+    }
+
+    /** An evaluation needs no transposed operand; the codes of the other are the same without it. */
+    private static QuantizeSpec only(QuantizeSpec spec, boolean training) {
+        return training ? spec : new QuantizeSpec(spec.role(), List.of(spec.operand(Contraction.COLUMNS)));
+    }
+
+    private Quantized quantize(StepScope scope, QuantizeSpec spec, Tensor x) {
+        return backend.quantization().quantize(scope, spec, layer.site(), x, state);
+    }
+
+    private void multiply(StepScope scope, GemmSpec spec, Epilogue epilogue, Operand a, Operand b, Tensor d) {
+        GemmSpec stored = new GemmSpec(spec.product(), spec.terms(), epilogue);
+        backend.gemm().multiply(scope, stored, layer.site(), a, b, d);
+    }
+
+    @Override
+    public void close() {
+        saved.forEach(context -> context.input().close());
+        saved.clear();
+        releaseWeight();
+        state.close();
+        statistics.close();
+    }
+}

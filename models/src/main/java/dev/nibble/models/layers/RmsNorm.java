@@ -1,0 +1,68 @@
+package dev.nibble.models.layers;
+
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.NeuralOps;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Tensor;
+import java.util.ArrayDeque;
+import java.util.Deque;
+
+/** RMSNorm in FP32 (Zhang and Sennrich 2019, arXiv:1910.07467): {@code y = x / sqrt(mean(x²) + 1e-5) · weight}. */
+public final class RmsNorm implements AutoCloseable {
+    private static final float EPSILON = 1e-5f;
+
+    private final Backend backend;
+    private final Parameter weight;
+    private final Deque<Saved> saved = new ArrayDeque<>();
+
+    private record Saved(Tensor x, Tensor inverseRms) {
+        void close() {
+            x.close();
+            inverseRms.close();
+        }
+    }
+
+    /**
+     * Makes the layer.
+     *
+     * @param backend computes
+     * @param weight [width]; not owned
+     */
+    public RmsNorm(Backend backend, Parameter weight) {
+        this.backend = backend;
+        this.weight = weight;
+    }
+
+    /**
+     * {@return y, [rows, width], owned by the caller} In training, keeps x by a handle of its own.
+     *
+     * @param x [rows, width]; must not be modified before the backward pass
+     */
+    public Tensor forward(StepScope scope, Tensor x) {
+        NeuralOps.Saved result = backend.neural().rmsNorm(scope, x, weight.value(), EPSILON);
+        if (scope.context().training()) {
+            scope.save(x);
+            scope.save(result.saved());
+            saved.push(new Saved(x.share(), result.saved()));
+        } else {
+            result.saved().close();
+        }
+        return result.output();
+    }
+
+    /** {@return dx, [rows, width], owned by the caller} Adds to the weight's gradient; frees what was kept. */
+    public Tensor backward(StepScope scope, Tensor gradOutput) {
+        Saved context = saved.pop();
+        Tensor gradInput = backend.neural()
+                .rmsNormBackward(
+                        scope, gradOutput, context.x(), context.inverseRms(), weight.value(), weight.gradient());
+        context.close();
+        return gradInput;
+    }
+
+    @Override
+    public void close() {
+        saved.forEach(Saved::close);
+        saved.clear();
+    }
+}

@@ -1,0 +1,108 @@
+package dev.nibble.models.train;
+
+import dev.nibble.models.data.TextBatch;
+import dev.nibble.models.data.TextBatches;
+import dev.nibble.models.layers.Llama;
+import dev.nibble.models.layers.Parameter;
+import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+import java.util.List;
+import java.util.Optional;
+
+/** Predicts the next token of a text. */
+public final class LanguageModelWorkload implements Workload {
+    private final Backend backend;
+    private final Llama model;
+    private final TextBatches batches;
+    private final int batch;
+    private final int validationBatches;
+    private final Tensor ids;
+    private final Tensor targets;
+    private Optional<Tensor> gradLogits = Optional.empty();
+
+    /**
+     * Joins a model and a text.
+     *
+     * @param backend computes
+     * @param model owned by this
+     * @param batches the text
+     * @param batch sequences in a batch
+     * @param sequence tokens in a sequence
+     * @param validationBatches validation batches
+     */
+    public LanguageModelWorkload(
+            Backend backend, Llama model, TextBatches batches, int batch, int sequence, int validationBatches) {
+        this.backend = backend;
+        this.model = model;
+        this.batches = batches;
+        this.batch = batch;
+        this.validationBatches = validationBatches;
+        Shape tokens = Shape.of((long) batch * sequence);
+        this.ids = backend.allocate("ids", DType.INT32, tokens, MemoryTag.STATE);
+        this.targets = backend.allocate("targets", DType.INT32, tokens, MemoryTag.STATE);
+    }
+
+    @Override
+    public List<Parameter> parameters() {
+        return model.parameters();
+    }
+
+    @Override
+    public List<QuantizedLinear> linears() {
+        return model.linears();
+    }
+
+    @Override
+    public void loadTraining(int step, int microBatch) {
+        load(batches.training(step, microBatch));
+    }
+
+    @Override
+    public void loadValidation(int index) {
+        load(batches.validation(index, validationBatches));
+    }
+
+    private void load(TextBatch next) {
+        backend.write(ids, next.ids());
+        backend.write(targets, next.targets());
+    }
+
+    @Override
+    public void forward(StepScope scope, Tensor loss, float weight) {
+        Tensor logits = model.forward(scope, ids, batch);
+        backend.neural().crossEntropy(scope, logits, targets, loss, weight, true);
+        gradLogits = Optional.of(logits);
+    }
+
+    @Override
+    public void backward(StepScope scope) {
+        try (Tensor gradient = gradLogits.orElseThrow()) {
+            gradLogits = Optional.empty();
+            model.backward(scope, ids, gradient);
+        }
+    }
+
+    @Override
+    public int validationBatches() {
+        return validationBatches;
+    }
+
+    @Override
+    public void evaluate(StepScope scope, Tensor loss, float weight) {
+        try (Tensor logits = model.forward(scope, ids, batch)) {
+            backend.neural().crossEntropy(scope, logits, targets, loss, weight, false);
+        }
+    }
+
+    @Override
+    public void close() {
+        model.close();
+        ids.close();
+        targets.close();
+    }
+}

@@ -1,0 +1,50 @@
+package dev.nibble.models.train;
+
+import dev.nibble.spi.AdamW;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * How to train.
+ *
+ * @param steps optimizer steps, unless the run says otherwise
+ * @param microBatches batches whose gradients are added up in a step
+ * @param schedule learning rate
+ * @param optimizer hyper-parameters
+ * @param clip largest norm of all gradients that is not scaled down
+ * @param evaluateEvery steps between evaluations; 0 for one at the end only
+ * @param telemetryEvery steps between records of how layer inputs were quantized; 0 for none
+ */
+public record TrainingSpec(
+        int steps,
+        int microBatches,
+        Schedule schedule,
+        AdamW optimizer,
+        float clip,
+        int evaluateEvery,
+        int telemetryEvery) {
+    /** Checks the ranges. */
+    public TrainingSpec {
+        List<String> problems = new ArrayList<>();
+        require(problems, steps >= 1, "steps is " + steps + ", but must be 1 or more");
+        require(problems, microBatches >= 1, "microBatches is " + microBatches + ", but must be 1 or more");
+        require(problems, clip > 0, "clip is " + clip + ", but must be above 0");
+        require(
+                problems,
+                evaluateEvery >= 0,
+                "evaluateEvery is " + evaluateEvery + ", but must be 0 (at the end) or more");
+        require(
+                problems,
+                telemetryEvery >= 0,
+                "telemetryEvery is " + telemetryEvery + ", but must be 0 (never) or more");
+        if (!problems.isEmpty()) {
+            throw new IllegalArgumentException("training: " + String.join("; ", problems));
+        }
+    }
+
+    private static void require(List<String> problems, boolean holds, String problem) {
+        if (!holds) {
+            problems.add(problem);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+package dev.nibble.models.train;
+
+import dev.nibble.models.layers.Parameter;
+import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Tensor;
+import java.util.List;
+
+/** A model and its data on a backend, as a training loop sees them. */
+public interface Workload extends AutoCloseable {
+    /** {@return all parameters, each once} */
+    List<Parameter> parameters();
+
+    /** {@return the linear layers, in the model's order} */
+    List<QuantizedLinear> linears();
+
+    /** Moves the batch of a micro-batch in; outside a step. */
+    void loadTraining(int step, int microBatch);
+
+    /**
+     * Computes the loss of the loaded batch and keeps what the backward pass needs.
+     *
+     * @param loss [1], FP32; {@code weight · loss} is added
+     * @param weight factor of the loss and of all gradients
+     */
+    void forward(StepScope scope, Tensor loss, float weight);
+
+    /** Adds to all gradients. */
+    void backward(StepScope scope);
+
+    /** {@return validation batches; at least 1} */
+    int validationBatches();
+
+    /** Moves a validation batch in; outside a step. */
+    void loadValidation(int index);
+
+    /**
+     * Adds {@code weight · loss} of the loaded batch, with frozen state.
+     *
+     * @param loss [1], FP32
+     */
+    void evaluate(StepScope scope, Tensor loss, float weight);
+
+    @Override
+    void close();
+}
