@@ -1,0 +1,192 @@
+package dev.nibble.cli;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.models.QuantizerChoice;
+import dev.nibble.models.RunConfig;
+import dev.nibble.models.Runs;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code nibble compare}: the same model, data and seed under several quantizers. */
+@Command(
+        name = "compare",
+        versionProvider = Nibble.Version.class,
+        sortOptions = false,
+        description = {
+            "Trains the same model, data and seed under several quantizers: one table, one HTML report.",
+            "The report has the loss curves, and what each product of each layer really ran as."
+        },
+        footer = {
+            "",
+            "Example: is the fallback worth its time?",
+            "  nibble compare --quantizers fp32,int8-block,int8-fallback --steps 200 --out fallback",
+            "Example: the same quantizer with other options",
+            "  nibble compare --quantizers fp32 --quantizer int8-block:block=64x64 --quantizer int8-block:block=128x128",
+            "",
+            "Ctrl-C ends the run at its step, writes the report of what there is, and exits with 130."
+        })
+final class CompareCommand implements Action {
+    private static final String RECORD = "compare.json";
+    private static final String DEFAULT_QUANTIZERS = "fp32,int8-row,int8-block,int8-fallback,fp8";
+
+    @Mixin
+    RunOptions options;
+
+    @Option(
+            names = "--quantizers",
+            paramLabel = "A,B",
+            description = "Names of quantizers, with their default options (default: " + DEFAULT_QUANTIZERS + ").")
+    Optional<String> names;
+
+    @Option(
+            names = "--quantizer",
+            paramLabel = "NAME[:k=v,...]",
+            description = "One more quantizer, with options. Repeatable; they follow those of --quantizers.")
+    List<String> quantizers = new ArrayList<>();
+
+    @Mixin
+    CommonOptions common;
+
+    @Override
+    public CommonOptions common() {
+        return common;
+    }
+
+    @Override
+    public Answer run(Terminal terminal, List<String> command) {
+        Problems problems = new Problems();
+        Runs runs = Runs.create();
+        RunConfig config = options.config(runs, problems);
+        List<QuantizerChoice> choices = choices(problems);
+        RunOptions.check(runs, config, choices, problems);
+        Path folder = OutFolder.prepare(options.out, "compare", RECORD);
+        terminal.interruption().saveBeforeEnd();
+        List<FinishedRun> finished = runAll(runs, terminal, command, config, folder, choices);
+        return answer(folder, finished, choices.size());
+    }
+
+    private List<QuantizerChoice> choices(Problems problems) {
+        List<String> texts = new ArrayList<>();
+        String bare = names.orElse(quantizers.isEmpty() ? DEFAULT_QUANTIZERS : "");
+        for (String name : bare.isEmpty() ? new String[0] : bare.split(",", -1)) {
+            if (name.contains(":") || name.contains("=")) {
+                problems.add("--quantizers takes bare names, but has '" + name
+                        + "'; give a quantizer with options as --quantizer " + name.strip());
+            } else {
+                texts.add(name);
+            }
+        }
+        texts.addAll(quantizers);
+        Map<String, QuantizerChoice> choices = new LinkedHashMap<>();
+        for (String text : texts) {
+            Optional<QuantizerChoice> choice =
+                    problems.collect(() -> Optional.of(QuantizerChoice.parse(text)), Optional.empty());
+            choice.ifPresent(c -> {
+                if (choices.putIfAbsent(c.label(), c) != null) {
+                    problems.add("quantizer " + c.label() + " is given twice");
+                }
+            });
+        }
+        return List.copyOf(choices.values());
+    }
+
+    private List<FinishedRun> runAll(
+            Runs runs,
+            Terminal terminal,
+            List<String> command,
+            RunConfig config,
+            Path folder,
+            List<QuantizerChoice> choices) {
+        RunSession session = new RunSession(runs, terminal, common, command);
+        List<FinishedRun> finished = new ArrayList<>();
+        Set<String> taken = new TreeSet<>();
+        save(folder, command, finished, choices.size());
+        for (QuantizerChoice choice : choices) {
+            if (terminal.interruption().requested()) {
+                break;
+            }
+            FinishedRun run = session.run(config.withQuantizer(choice), folder.resolve(folderName(choice, taken)));
+            finished.add(run);
+            save(folder, command, finished, choices.size());
+            if (!common.quiet) {
+                terminal.err().println(ResultTable.line(run));
+                terminal.err().flush();
+            }
+        }
+        return finished;
+    }
+
+    /** After each run, so that whatever happens later, the finished ones can be looked at. */
+    private static void save(Path folder, List<String> command, List<FinishedRun> finished, int planned) {
+        ObjectNode json = json(folder, finished);
+        json.put("tool", "nibble");
+        json.put("version", Nibble.Version.number());
+        json.put("planned", planned);
+        json.set("command", Json.array(command));
+        AtomicFile.write(folder.resolve(RECORD), Json.text(json) + "\n");
+        if (!finished.isEmpty()) {
+            AtomicFile.write(folder.resolve(Report.FILE), new Report("nibble compare", command, finished).html());
+        }
+    }
+
+    /** {@return a name for the folder of a run that every file system takes} */
+    private static String folderName(QuantizerChoice choice, Set<String> taken) {
+        String plain = choice.label().replaceAll("[^A-Za-z0-9._-]", "_");
+        String name = plain;
+        for (int i = 2; !taken.add(name); i++) {
+            name = plain + "-" + i;
+        }
+        return name;
+    }
+
+    private static ObjectNode json(Path folder, List<FinishedRun> finished) {
+        Optional<FinishedRun> baseLine = ResultTable.baseLine(finished);
+        ObjectNode json = Json.object();
+        ArrayNode array = json.putArray("runs");
+        for (FinishedRun run : finished) {
+            ObjectNode entry = run.summary();
+            Json.put(entry, "gapToFp32", run.gapTo(baseLine));
+            array.add(entry);
+        }
+        json.put("out", folder.toString());
+        json.put("report", folder.resolve(Report.FILE).toString());
+        return json;
+    }
+
+    private static Answer answer(Path folder, List<FinishedRun> finished, int planned) {
+        ObjectNode json = json(folder, finished);
+        List<String> unfinished = finished.stream()
+                .filter(run -> !run.completed())
+                .map(run -> run.result().quantizer() + " " + ResultTable.remark(run))
+                .toList();
+        boolean interrupted = finished.size() < planned
+                || finished.stream().anyMatch(run -> run.status().equals("interrupted"));
+        int status = Failure.DONE;
+        String problem = "";
+        if (interrupted) {
+            status = Failure.INTERRUPTED;
+            long whole = finished.stream().filter(FinishedRun::completed).count();
+            problem = "interrupted; " + whole + " of " + planned + " runs are complete";
+        } else if (!unfinished.isEmpty()) {
+            status = Failure.FAILED;
+            problem = unfinished.size() + " of " + planned + " runs failed: " + String.join("; ", unfinished);
+        }
+        if (status != Failure.DONE) {
+            json.putObject("error")
+                    .put("kind", interrupted ? "interrupted" : "failed")
+                    .put("message", problem);
+        }
+        String text = ResultTable.text(finished) + "\nReport: " + folder.resolve(Report.FILE) + "\n";
+        return new Answer(status, json, text, problem);
+    }
+}

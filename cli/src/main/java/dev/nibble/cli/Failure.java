@@ -1,0 +1,77 @@
+package dev.nibble.cli;
+
+import dev.nibble.error.FormatException;
+import dev.nibble.error.NibbleException;
+import dev.nibble.error.NonFiniteException;
+import dev.nibble.error.NotAvailableException;
+import dev.nibble.error.StrictException;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
+
+/**
+ * How a command failed, for people and for scripts.
+ *
+ * @param status exit status
+ * @param kind one word for scripts
+ * @param message one line for people
+ */
+record Failure(int status, String kind, String message) {
+    static final int DONE = 0;
+    static final int FAILED = 1;
+    static final int MISUSED = 2;
+    static final int NOT_AVAILABLE = 3;
+    static final int INTERRUPTED = 130;
+
+    /** {@return the failure that an exception stands for} */
+    static Failure of(Throwable thrown) {
+        String message = oneLine(String.valueOf(thrown.getMessage()));
+        return switch (thrown) {
+            case NotAvailableException _ -> new Failure(NOT_AVAILABLE, "notAvailable", message);
+            case FormatException _ -> new Failure(FAILED, "format", message);
+            case NonFiniteException _ -> new Failure(FAILED, "nonFinite", message);
+            case StrictException _ -> new Failure(FAILED, "strict", message);
+            case NibbleException _ -> new Failure(FAILED, "failed", message);
+            case InvalidPathException e -> new Failure(MISUSED, "usage", "'" + e.getInput() + "' is not a path");
+            case IllegalArgumentException _ -> new Failure(MISUSED, "usage", message);
+            case UncheckedIOException e -> of(e.getCause());
+            case IOException e -> new Failure(FAILED, "io", oneLine(describe(e)));
+            case OutOfMemoryError _ ->
+                new Failure(FAILED, "memory", "the Java heap is full (" + message + "); lower the size or raise -Xmx");
+            default ->
+                new Failure(
+                        FAILED,
+                        "internal",
+                        "unexpected " + thrown.getClass().getSimpleName() + ": " + message
+                                + "; run again with --debug for the stack trace");
+        };
+    }
+
+    private static String describe(IOException e) {
+        return switch (e) {
+            case NoSuchFileException n -> n.getFile() + " does not exist";
+            case AccessDeniedException a -> a.getFile() + " may not be accessed";
+            case FileAlreadyExistsException f -> f.getFile() + " exists already";
+            case FileSystemException f when f.getReason() != null -> f.getFile() + ": " + f.getReason();
+            default -> String.valueOf(e.getMessage());
+        };
+    }
+
+    /** {@return the stack trace as text} */
+    static String trace(Throwable thrown) {
+        StringWriter trace = new StringWriter();
+        thrown.printStackTrace(new PrintWriter(trace, true));
+        return trace.toString();
+    }
+
+    /** {@return the text with every run of white space as one space} */
+    static String oneLine(String text) {
+        return text.strip().replaceAll("\\s+", " ");
+    }
+}

@@ -1,0 +1,70 @@
+package dev.nibble.cli;
+
+import dev.nibble.spi.Names;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine;
+import picocli.CommandLine.MissingParameterException;
+import picocli.CommandLine.Model.ArgSpec;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.OverwrittenOptionException;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/** Says in one line what is wrong with a command line. */
+final class Misuse {
+    private Misuse() {}
+
+    /** {@return what is wrong, what is known, and the nearest} */
+    static String describe(ParameterException e) {
+        CommandLine line = e.getCommandLine();
+        String help = "; see " + line.getCommandSpec().qualifiedName() + " --help";
+        return switch (e) {
+            case UnmatchedArgumentException u ->
+                unmatched(line, u.getUnmatched().getFirst());
+            case MissingParameterException m ->
+                Failure.oneLine(String.join(
+                                ", ", m.getMissing().stream().map(Misuse::name).toList())) + " is missing" + help;
+            case OverwrittenOptionException o -> name(o.getOverwritten()) + " is given twice" + help;
+            default ->
+                e.getArgSpec() != null && e.getValue() != null
+                        ? name(e.getArgSpec()) + " is '" + e.getValue() + "', but must be " + needed(e.getArgSpec())
+                        : Failure.oneLine(String.valueOf(e.getMessage())) + help;
+        };
+    }
+
+    private static String unmatched(CommandLine line, String word) {
+        if (word.startsWith("-")) {
+            String option = word.contains("=") ? word.substring(0, word.indexOf('=')) : word;
+            List<String> known = new ArrayList<>();
+            for (OptionSpec spec : line.getCommandSpec().options()) {
+                if (!spec.hidden()) {
+                    known.add(spec.longestName());
+                }
+            }
+            return "%s has no option '%s'; %s"
+                    .formatted(line.getCommandSpec().qualifiedName(), option, Names.suggest(option, known));
+        }
+        if (!line.getSubcommands().isEmpty()) {
+            return "no command is named '%s'; %s"
+                    .formatted(
+                            word,
+                            Names.suggest(
+                                    word,
+                                    line.getSubcommands().keySet().stream().toList()));
+        }
+        return "'" + word + "' is one argument too many; see "
+                + line.getCommandSpec().qualifiedName() + " --help";
+    }
+
+    private static String name(ArgSpec spec) {
+        return spec instanceof OptionSpec option ? option.longestName() : spec.paramLabel();
+    }
+
+    private static String needed(ArgSpec spec) {
+        Class<?> type = spec.type();
+        return type == int.class || type == long.class || type == Integer.class || type == Long.class
+                ? "a whole number"
+                : "a " + type.getSimpleName().toLowerCase(java.util.Locale.ROOT);
+    }
+}

@@ -1,0 +1,78 @@
+package dev.nibble.cli;
+
+import dev.nibble.models.QuantizerChoice;
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.BackendOptions;
+import dev.nibble.spi.OptionValues;
+import dev.nibble.spi.Plugins;
+import dev.nibble.spi.Quantizer;
+import dev.nibble.spi.QuantizerProvider;
+import picocli.CommandLine.Option;
+
+/** Which quantizer looks at a tensor, and where. */
+final class PluginOptions {
+    @Option(
+            names = "--quantizer",
+            paramLabel = "NAME[:k=v,...]",
+            defaultValue = "int8-fallback",
+            description = "Quantizer and its options (default: ${DEFAULT-VALUE}). See nibble list.")
+    String quantizer;
+
+    @Option(
+            names = "--backend",
+            paramLabel = "NAME",
+            defaultValue = "auto",
+            description = "Backend whose kernels run; reference is the plain code (default: ${DEFAULT-VALUE}).")
+    String backend;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "Seed of random draws (default: ${DEFAULT-VALUE}).")
+    long seed;
+
+    @Option(
+            names = "--samples",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Quantize N times, draw i as in step i (default: ${DEFAULT-VALUE}).")
+    int samples;
+
+    @Option(
+            names = "--threads",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "Host threads that compute; 0 for all. Never changes a number.")
+    int threads;
+
+    @Option(names = "--strict", description = "Fail if a product does not run in the formats asked for.")
+    boolean strict;
+
+    /** {@return the quantizer} Notes an unknown name or option, an unknown backend, a bad count. */
+    Quantizer check(Problems problems) {
+        if (samples < 1) {
+            problems.add("--samples is " + samples + ", but must be at least 1");
+        }
+        if (threads < 0) {
+            problems.add("--threads is " + threads + ", but must be 0 (all) or more");
+        }
+        if (!backend.equals("auto")) {
+            problems.collect(() -> Plugins.backends().get(backend));
+        }
+        return problems.collect(this::createQuantizer, layer -> {
+            throw new IllegalStateException("no quantizer for " + layer.site().name());
+        });
+    }
+
+    private Quantizer createQuantizer() {
+        QuantizerChoice choice = QuantizerChoice.parse(quantizer);
+        QuantizerProvider provider = Plugins.quantizers().get(choice.name());
+        return provider.create(OptionValues.of(choice.name(), provider.options(), choice.options()));
+    }
+
+    /** {@return the backend, owned by the caller} */
+    Backend open() {
+        return Plugins.openBackend(backend, new BackendOptions(seed, threads, strict));
+    }
+}

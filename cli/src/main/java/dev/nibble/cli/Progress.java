@@ -1,0 +1,131 @@
+package dev.nibble.cli;
+
+import dev.nibble.models.RunInfo;
+import dev.nibble.models.RunListener;
+import dev.nibble.models.StepRecord;
+import java.io.PrintStream;
+import java.time.Duration;
+import java.util.Optional;
+import me.tongfei.progressbar.ConsoleProgressBarConsumer;
+import me.tongfei.progressbar.ProgressBar;
+import me.tongfei.progressbar.ProgressBarBuilder;
+import me.tongfei.progressbar.ProgressBarStyle;
+
+/** Shows how far a run is: a bar on a screen, a line every tenth elsewhere, nothing if asked to be quiet. */
+sealed interface Progress extends RunListener, AutoCloseable {
+    @Override
+    void close();
+
+    /** {@return the progress for this terminal} */
+    static Progress of(Terminal terminal, boolean quiet) {
+        if (quiet) {
+            return new Silent();
+        }
+        return terminal.interactive() ? new Bar(terminal.err()) : new Lines(terminal.err());
+    }
+
+    /** Shows nothing. */
+    record Silent() implements Progress {
+        @Override
+        public void close() {}
+    }
+
+    /** A line at the start and every tenth of the way. */
+    final class Lines implements Progress {
+        private final PrintStream err;
+        private String name = "";
+        private int steps = 1;
+        private int tenths;
+
+        Lines(PrintStream err) {
+            this.err = err;
+        }
+
+        @Override
+        public void started(RunInfo info) {
+            name = info.quantizer();
+            steps = info.steps();
+            err.println(describe(info));
+            err.flush();
+        }
+
+        @Override
+        public void step(StepRecord step) {
+            int done = step.step() + 1;
+            int reached = (int) (10L * done / steps);
+            if (reached == tenths) {
+                return;
+            }
+            tenths = reached;
+            double left = step.elapsedSeconds() / done * (steps - done);
+            err.println("%s: step %d of %d (%d %%), loss %s, %s tokens/s, %s left"
+                    .formatted(
+                            name,
+                            done,
+                            steps,
+                            100L * done / steps,
+                            Figures.fixed(step.loss(), 4),
+                            Figures.count(Math.round(step.tokensPerSecond())),
+                            Figures.duration(left)));
+            err.flush();
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    /** A line that is drawn over. */
+    final class Bar implements Progress {
+        private static final int WIDTH = 79; // the terminal's own width would need native code to ask for
+        private static final int INTERVAL_MILLIS = 250;
+
+        private final PrintStream err;
+        private Optional<ProgressBar> bar = Optional.empty();
+        private int steps = 1;
+        private volatile double secondsLeft = Double.NaN; // read by the thread that draws
+
+        Bar(PrintStream err) {
+            this.err = err;
+        }
+
+        @Override
+        public void started(RunInfo info) {
+            err.println(describe(info));
+            steps = info.steps();
+            bar = Optional.of(new ProgressBarBuilder()
+                    .setTaskName(info.quantizer())
+                    .setInitialMax(info.steps())
+                    .setStyle(ProgressBarStyle.ASCII)
+                    .setUpdateIntervalMillis(INTERVAL_MILLIS)
+                    .setConsumer(new ConsoleProgressBarConsumer(err, WIDTH))
+                    .setEtaFunction(_ -> Double.isNaN(secondsLeft)
+                            ? Optional.empty()
+                            : Optional.of(Duration.ofSeconds(Math.round(secondsLeft))))
+                    .build());
+        }
+
+        @Override
+        public void step(StepRecord step) {
+            int done = step.step() + 1;
+            secondsLeft = step.elapsedSeconds() / done * (steps - done);
+            bar.ifPresent(shown -> shown.stepTo(done)
+                    .setExtraMessage(" loss " + Figures.fixed(step.loss(), 3) + ", "
+                            + Figures.count(Math.round(step.tokensPerSecond())) + " tok/s"));
+        }
+
+        @Override
+        public void close() {
+            bar.ifPresent(ProgressBar::close);
+        }
+    }
+
+    private static String describe(RunInfo info) {
+        return "%s on backend %s: %s, %s steps of %s tokens"
+                .formatted(
+                        info.quantizer(),
+                        info.backend(),
+                        info.modelSummary(),
+                        Figures.count(info.steps()),
+                        Figures.count(info.tokensPerStep()));
+    }
+}

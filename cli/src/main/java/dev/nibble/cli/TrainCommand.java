@@ -1,0 +1,105 @@
+package dev.nibble.cli;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.models.QuantizerChoice;
+import dev.nibble.models.RunConfig;
+import dev.nibble.models.Runs;
+import dev.nibble.models.Setting;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code nibble train}: one run. */
+@Command(
+        name = "train",
+        versionProvider = Nibble.Version.class,
+        sortOptions = false,
+        description = "Trains a preset under one quantizer; writes run.json, metrics.csv and report.html.",
+        footer = {
+            "",
+            "Example: 8-bit blocks with fallback, FP8 for the widest layers of the feed-forward part",
+            "  nibble train --quantizer int8-fallback --set 'layers.blocks.*.mlp.down=fp8' --out my-run"
+        })
+final class TrainCommand implements Action {
+    @Mixin
+    RunOptions options;
+
+    @Option(
+            names = "--quantizer",
+            paramLabel = "NAME[:k=v,...]",
+            defaultValue = "int8-fallback",
+            description = "Quantizer and its options (default: ${DEFAULT-VALUE}). See nibble list.")
+    String quantizer;
+
+    @Mixin
+    CommonOptions common;
+
+    @Override
+    public CommonOptions common() {
+        return common;
+    }
+
+    @Override
+    public Answer run(Terminal terminal, List<String> command) {
+        Problems problems = new Problems();
+        Runs runs = Runs.create();
+        RunConfig config = options.config(runs, problems);
+        QuantizerChoice choice =
+                problems.collect(() -> QuantizerChoice.parse(quantizer), QuantizerChoice.of(ResultTable.BASE_LINE));
+        RunOptions.check(runs, config, List.of(choice), problems);
+        Path folder = OutFolder.prepare(options.out, "train", RunSession.RECORD);
+        terminal.interruption().saveBeforeEnd();
+        FinishedRun run = new RunSession(runs, terminal, common, command).run(config.withQuantizer(choice), folder);
+        Path report = folder.resolve(Report.FILE);
+        AtomicFile.write(report, new Report("nibble train", command, List.of(run)).html());
+        return answer(run, folder);
+    }
+
+    private static Answer answer(FinishedRun run, Path folder) {
+        ObjectNode json = run.summary();
+        int status = Failure.DONE;
+        String problem = "";
+        if (!run.completed()) {
+            boolean interrupted = run.status().equals("interrupted");
+            status = interrupted ? Failure.INTERRUPTED : Failure.FAILED;
+            problem = ResultTable.remark(run);
+            json.putObject("error")
+                    .put("kind", run.status().equals("stopped") ? "nonFinite" : run.status())
+                    .put("message", problem);
+        }
+        String text = ResultTable.text(List.of(run)) + "\nResults: " + folder + "\n";
+        return new Answer(status, json, text, problem);
+    }
+
+    /** {@return the settings and layer names of each preset, for the help} */
+    @Override
+    public String moreHelp() {
+        Runs runs = Runs.create();
+        StringBuilder text = new StringBuilder();
+        for (String name : runs.presets()) {
+            text.append("%nPreset %s: %s%n".formatted(name, runs.preset(name).description()));
+            TextTable table = new TextTable().allLeft();
+            for (Setting setting : runs.preset(name).settings()) {
+                String value = setting.defaultValue().isEmpty() ? "(empty)" : setting.defaultValue();
+                table.row("  " + setting.path(), value, setting.help());
+            }
+            text.append("Settings for --set, with their defaults:\n").append(table.text());
+            text.append("Layers for --set layers.PATTERN=QUANTIZER (N is the block's number, * any characters):\n  ");
+            text.append(String.join(", ", layerPatterns(runs.layerNames(RunConfig.of(name)))))
+                    .append('\n');
+        }
+        return text.toString();
+    }
+
+    /** {@return layer names with block numbers as N, each once} */
+    private static List<String> layerPatterns(List<String> names) {
+        Set<String> patterns = new TreeSet<>();
+        names.forEach(name -> patterns.add(name.replaceAll("\\.\\d+\\.", ".N.")));
+        return new ArrayList<>(patterns);
+    }
+}

@@ -1,0 +1,11 @@
+/** The {@code nibble} command: trains under several quantizers and compares, inspects tensors and products. */
+module dev.nibble.cli {
+    requires com.fasterxml.jackson.databind;
+    requires dev.nibble.api;
+    requires dev.nibble.models;
+    requires info.picocli;
+    requires me.tongfei.progressbar;
+
+    opens dev.nibble.cli to
+            info.picocli;
+}

@@ -1,0 +1,76 @@
+package dev.nibble.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.tensor.DType;
+import org.junit.jupiter.api.Test;
+
+class FiguresTests {
+    @Test
+    void numbersReadWell() {
+        assertEquals("-", Figures.fixed(Double.NaN, 2));
+        assertEquals("inf", Figures.fixed(Double.POSITIVE_INFINITY, 2));
+        assertEquals("1.50", Figures.fixed(1.5, 2));
+        assertEquals("0.0000", Figures.signed(-1e-9, 4));
+        assertEquals("+0.0010", Figures.signed(0.001, 4));
+        assertEquals("-0.0010", Figures.signed(-0.001, 4));
+        assertEquals("1.235e-05", Figures.significant(1.2346e-5));
+        assertEquals("1,234,567", Figures.count(1234567));
+        assertEquals("1023 B", Figures.bytes(1023));
+        assertEquals("1.5 MiB", Figures.bytes(3 << 19));
+        assertEquals("1:01:01", Figures.duration(3661));
+        assertEquals("0:05", Figures.duration(4.7));
+    }
+
+    @Test
+    void numbersThatAreNotFiniteAreNullInJson() {
+        ObjectNode json = Json.object();
+        Json.put(json, "a", Double.NaN);
+        Json.put(json, "b", Double.NEGATIVE_INFINITY);
+        Json.put(json, "c", 0.1);
+        assertEquals("{\"a\":null,\"b\":null,\"c\":0.1}", Json.scriptText(json));
+    }
+
+    @Test
+    void tableColumnsAreAligned() {
+        String text = new TextTable()
+                .row("name", "loss")
+                .row("a", "10.5")
+                .row("longer", "1", "why")
+                .text();
+        assertEquals("name    loss\na       10.5\nlonger     1  why\n", text);
+    }
+
+    @Test
+    void integerHistogramHasFifteenEqualBins() {
+        byte[] codes = {-127, -111, -110, 0, 8, 9, 127};
+        Histogram histogram = Histogram.of(DType.INT8, codes);
+        assertEquals(15, histogram.bins().size());
+        assertEquals(new Histogram.Bin(-127, -111, 2), histogram.bins().get(0));
+        assertEquals(new Histogram.Bin(-110, -94, 1), histogram.bins().get(1));
+        assertEquals(new Histogram.Bin(-8, 8, 2), histogram.bins().get(7));
+        assertEquals(new Histogram.Bin(111, 127, 1), histogram.bins().get(14));
+    }
+
+    @Test
+    void floatHistogramHasABinForEachPowerOfTwo() {
+        // E4M3: 0, -0, 1 (0 0111 000), -1.875 (1 0111 111), 448 (0 1111 110)
+        byte[] codes = {0, (byte) 0x80, 0x38, (byte) 0xBF, 0x7E};
+        Histogram histogram = Histogram.of(DType.E4M3, codes);
+        assertEquals(new Histogram.Bin(0, 0, 2), histogram.bins().get(0));
+        assertEquals(new Histogram.Bin(1, 2, 2), histogram.bins().get(1));
+        assertEquals(new Histogram.Bin(256, 448, 1), histogram.bins().getLast());
+    }
+
+    @Test
+    void statisticsOfTwoDrawsAreThoseComputedByHand() {
+        DrawStatistics statistics = new DrawStatistics(2);
+        statistics.add(new float[] {1, 5});
+        statistics.add(new float[] {3, 5});
+        float[] x = {1, 4};
+        // means 2 and 5: errors 1 and 1; variances 2 and 0, so sqrt((2 + 0) / 2) / 2
+        assertEquals(1, statistics.bias(x));
+        assertEquals(0.5, statistics.standardError(x));
+    }
+}
