@@ -1,0 +1,2 @@
+/** One half of a planted package cycle. */
+package dev.nibble.architecture.planted.ring.right;
