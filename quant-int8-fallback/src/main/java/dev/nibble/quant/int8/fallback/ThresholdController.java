@@ -27,6 +27,7 @@ final class ThresholdController {
     private static final String RATE_SUM = "rateSum";
     private static final String PASSES = "passes";
     private static final double SMALLEST_ROOT = 1.0 / 64;
+    private static final float SMALLEST_THRESHOLD = 0x1p-119f; // blocks below it have no residual at any threshold
 
     private ThresholdController() {}
 
@@ -65,7 +66,8 @@ final class ThresholdController {
         Value moved = b.select(
                 tooMany, b.multiply(candidate, alpha), b.select(tooFew, b.divide(candidate, alpha), candidate));
         Value skipped = b.input(StateInput.CONTROL, Control.SKIPPED.ordinal());
-        keep(b, skipped, THRESHOLD, moved);
+        // A threshold of 0, the quantile of an input that is mostly zero, could never rise again.
+        keep(b, skipped, THRESHOLD, b.maximum(moved, b.constant(SMALLEST_THRESHOLD)));
         keep(b, skipped, ALPHA, alpha);
         keep(b, skipped, FLIPS, b.add(b.state(FLIPS), flip));
         keep(b, skipped, RATE, rate);
