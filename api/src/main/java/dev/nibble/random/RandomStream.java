@@ -61,15 +61,15 @@ public record RandomStream(long seed, int step, int microBatch, int site, Role r
 
     /** {@return a uniform number in [0, 1), a multiple of 2^-24} */
     public float uniform(long element) {
-        return uniform(word(element));
+        return fromWord(word(element));
     }
 
     /**
-     * {@return (word >>> 8) · 2^-24}
+     * {@return the uniform number that a word stands for: (word >>> 8) · 2^-24}
      *
      * @param word 32 random bits
      */
-    public static float uniform(int word) {
+    public static float fromWord(int word) {
         return (word >>> 8) * UNIT;
     }
 }

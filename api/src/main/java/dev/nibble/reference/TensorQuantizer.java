@@ -157,7 +157,7 @@ final class TensorQuantizer {
                 if (multiplier == 0) {
                     out.zero(element);
                 } else {
-                    float u = RandomStream.uniform(words[element & 3]);
+                    float u = RandomStream.fromWord(words[element & 3]);
                     out.round(element, elements[element] * multiplier, plane.rounding(), u);
                 }
             }

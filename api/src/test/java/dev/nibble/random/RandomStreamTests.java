@@ -74,11 +74,11 @@ class RandomStreamTests {
 
     @Test
     void uniformLiesOnTheGridBelowOne() {
-        assertEquals(0f, RandomStream.uniform(0xFF));
-        assertEquals(0x1p-24f, RandomStream.uniform(0x100));
-        assertEquals(1 - 0x1p-24f, RandomStream.uniform(-1));
-        assertTrue(RandomStream.uniform(-1) < 1);
-        assertEquals(RandomStream.uniform(STREAM.word(5)), STREAM.uniform(5L));
+        assertEquals(0f, RandomStream.fromWord(0xFF));
+        assertEquals(0x1p-24f, RandomStream.fromWord(0x100));
+        assertEquals(1 - 0x1p-24f, RandomStream.fromWord(-1));
+        assertTrue(RandomStream.fromWord(-1) < 1);
+        assertEquals(RandomStream.fromWord(STREAM.word(5)), STREAM.uniform(5));
     }
 
     @Test
@@ -86,7 +86,7 @@ class RandomStreamTests {
         int draws = 100_000;
         double sum = 0;
         for (int i = 0; i < draws; i++) {
-            sum += STREAM.uniform((long) i);
+            sum += STREAM.uniform(i);
         }
         double standardError = Math.sqrt(1.0 / 12 / draws); // of the mean of a uniform variable
         assertEquals(0.5, sum / draws, 5 * standardError);

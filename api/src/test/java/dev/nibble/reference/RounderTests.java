@@ -76,7 +76,7 @@ class RounderTests {
             double sum = 0;
             double squares = 0;
             for (int i = 0; i < draws; i++) {
-                double error = Rounder.stochastic(t, stream.uniform((long) i)) - (double) t;
+                double error = Rounder.stochastic(t, stream.uniform(i)) - (double) t;
                 sum += error;
                 squares += error * error;
             }
@@ -96,7 +96,7 @@ class RounderTests {
         double nearest = 0;
         for (int i = 0; i < draws; i++) {
             float t = (float) random.nextDouble(-126, 126);
-            stochastic += Math.pow(Rounder.stochastic(t, stream.uniform((long) i)) - (double) t, 2);
+            stochastic += Math.pow(Rounder.stochastic(t, stream.uniform(i)) - (double) t, 2);
             nearest += Math.pow(Rounder.nearest(t) - (double) t, 2);
         }
         // Over a uniform fraction p: E[e²] = 1/6, E[e⁴] = 1/15; for nearest 1/12 and 1/80.

@@ -6,8 +6,8 @@ import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * max|x| of each block. Magnitudes are compared as integers, the bits of an FP32 without its sign: they have the order of the
- * values, and NaN is above infinity, so that no NaN is lost.
+ * max|x| of each block. Magnitudes are compared as integers, the bits of an FP32 without its sign: they have the
+ * order of the values, and NaN is above infinity, so that no NaN is lost.
  */
 final class BlockAmax {
     private static final VectorSpecies<Float> LANES = TileKernel.LANES;

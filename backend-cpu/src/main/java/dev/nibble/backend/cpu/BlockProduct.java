@@ -8,8 +8,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Computes areas of D. For each block of the contraction, the area's panels of A are packed and stay in the L2 cache; each
- * panel of B stays in the L1 cache while all of them meet it.
+ * Computes areas of D. For each block of the contraction, the area's panels of A are packed and stay in the L2 cache;
+ * each panel of B stays in the L1 cache while all of them meet it.
  *
  * @param order parts, segments and blocks of the contraction
  * @param family arithmetic of the operands
@@ -34,8 +34,8 @@ record BlockProduct(
      * Where a product goes.
      *
      * @param d [M, N], row-major
-     * @param columns N
      * @param rows M
+     * @param columns N
      * @param firstColumn column of D of the first packed row of B
      * @param endColumn end of the packed rows of B in D
      * @param epilogue what happens to the sum
@@ -57,11 +57,12 @@ record BlockProduct(
     }
 
     /**
-     * Accumulators of one thread.
+     * Working memory of one thread.
      *
      * @param acc of the part, [tiles of the area]
      * @param total of the parts before, [tiles of the area]; empty if there is one part
-     * @param whole exact sums of a segment of several blocks, [tiles of the area], zero between uses; empty if there is none
+     * @param whole exact sums of a segment of several blocks, [tiles of the area], zero between uses; empty if there
+     *     is none
      * @param tile one tile
      * @param panels of A, for the rows of the area and one block, [tile][k][8]
      * @param stage working memory of the packing

@@ -76,7 +76,10 @@ final class BlockRounding {
         });
     }
 
-    /** {@return the rows of blocks that the vector code would get wrong: INT8 from NaN or infinity, FP8 with multiplier 0} */
+    /**
+     * {@return the rows of blocks that the vector code would get wrong: INT8 from NaN or infinity, FP8 with
+     * multiplier 0}
+     */
     private static boolean[] plainRows(PlaneSpec plane, BlockGrid grid, float[] amaxes, float[] multipliers) {
         boolean[] plain = new boolean[grid.blockRows()];
         boolean integer = plane.format().family() == DType.Family.INTEGER;
@@ -92,7 +95,7 @@ final class BlockRounding {
     private static void plainRow(
             PlaneSpec plane, float[] x, int start, float[] factors, int[] words, int wordAt, HostTensor codes) {
         for (int col = 0; col < factors.length; col++) {
-            float u = words.length == 0 ? 0 : RandomStream.uniform(words[wordAt + col]);
+            float u = words.length == 0 ? 0 : RandomStream.fromWord(words[wordAt + col]);
             if (factors[col] == 0) {
                 CodeWriter.one(codes, start + col, 0, plane.rounding(), 0);
             } else {

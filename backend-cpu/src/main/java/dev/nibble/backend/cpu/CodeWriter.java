@@ -93,7 +93,7 @@ final class CodeWriter {
                     .intoArray(codes, to + i);
         }
         for (; i < count; i++) {
-            float u = RandomStream.uniform(words[wordAt + i]);
+            float u = RandomStream.fromWord(words[wordAt + i]);
             codes[to + i] = Rounder.stochastic(x[from + i] * multipliers[factorAt + i], u);
         }
     }

@@ -28,9 +28,10 @@ import java.util.concurrent.ArrayBlockingQueue;
 /**
  * Matrix products with the Vector API, bit-equal to {@link ReferenceGemm} for any number of threads.
  *
- * <p>Every format is widened to FP32 while it is packed, and one kernel of fused multiply-adds computes all sums. INT8 sums
- * are exact in it: a block has at most 256 products of magnitude 127², and 256 · 127² is below 2^24; longer segments add
- * blocks up as integers. The Vector API reaches no 8-bit multiply instruction, so INT8 saves memory here, not time.
+ * <p>Every format is widened to FP32 while it is packed, and one kernel of fused multiply-adds computes all sums.
+ * INT8 sums are exact in it: a block has at most 256 products of magnitude 127², and 256 · 127² is below 2^24; longer
+ * segments add blocks up as integers. The Vector API reaches no 8-bit multiply instruction, so INT8 saves memory
+ * here, not time.
  */
 final class CpuGemm implements GemmBackend {
     /** Elements of the right operand that are packed at a time: 32 MiB. */

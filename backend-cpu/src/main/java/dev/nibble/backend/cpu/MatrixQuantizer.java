@@ -27,8 +27,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Quantizes one matrix. Codes lie as the matrix does; an operand that contracts the rows reads them transposed, and only its
- * scales have an order of their own.
+ * Quantizes one matrix. Codes lie as the matrix does; an operand that contracts the rows reads them transposed, and
+ * only its scales have an order of their own.
  */
 final class MatrixQuantizer {
     private final StepScope scope;

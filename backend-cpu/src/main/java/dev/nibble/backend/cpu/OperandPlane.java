@@ -15,8 +15,8 @@ import jdk.incubator.vector.VectorSpecies;
 
 /**
  * One plane of an operand, some of its rows, cut into tiles of a few rows: scales and presence {@code
- * [segment][paddedRows]}, and the packing of a tile's codes to a panel of FP32 values {@code [k][width]}. Rows beyond the
- * last one are 0.
+ * [segment][paddedRows]}, and the packing of a tile's codes to a panel of FP32 values {@code [k][width]}. Rows beyond
+ * the last one are 0.
  */
 final class OperandPlane implements AutoCloseable {
     /** No row of a tile is present in a segment. */

@@ -4,11 +4,15 @@ import dev.nibble.host.HostMemory;
 import dev.nibble.host.HostOperand;
 import dev.nibble.host.HostTensor;
 
-/** A plane of the right operand with all its panels, packed once for all threads: FP32 values {@code [block][tile][k][width]}. */
+/**
+ * A plane of the right operand with all its panels, packed once for all threads: FP32 values {@code
+ * [block][tile][k][width]}.
+ */
 final class PackedPlane implements AutoCloseable {
     /**
-     * Where the values start. A large array begins on a cache line, with a header of 16 bytes; 12 floats further is the next
-     * line. Loads that cross lines cost 7 % of the kernel's speed; with another header they would only be slower.
+     * Where the values start. A large array begins on a cache line, with a header of 16 bytes; 12 floats further is
+     * the next line. Loads that cross lines cost 7 % of the kernel's speed; with another header they would only be
+     * slower.
      */
     private static final int START = 12;
 

@@ -7,8 +7,8 @@ import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * The words of a {@link RandomStream}, several blocks of Philox4x32-10 at a time: one 32-bit counter word in the lower half
- * of each 64-bit lane, so that a lane holds a whole product.
+ * The words of a {@link RandomStream}, several blocks of Philox4x32-10 at a time: one 32-bit counter word in the
+ * lower half of each 64-bit lane, so that a lane holds a whole product.
  */
 final class PhiloxLanes {
     private static final VectorSpecies<Long> LANES = LongVector.SPECIES_PREFERRED;

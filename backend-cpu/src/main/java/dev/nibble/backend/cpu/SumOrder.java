@@ -8,7 +8,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * How one product walks along its contraction: parts, segments, and the stretches that are packed and multiplied at a time.
+ * How one product walks along its contraction: parts, segments, and the stretches that are packed and multiplied at a
+ * time.
  *
  * @param k length of the contraction
  * @param segments in order; together they cover 0..k-1
@@ -16,8 +17,8 @@ import java.util.List;
  */
 record SumOrder(int k, List<Segment> segments, List<Block> blocks) {
     /**
-     * Longest block. A block's panel of B then fits into the L1 cache (32 KiB with 16 lanes), and a chain of products of
-     * INT8 codes stays exact: 256 · 127² is below 2^24.
+     * Longest block. A block's panel of B then fits into the L1 cache (32 KiB with 16 lanes), and a chain of products
+     * of INT8 codes stays exact: 256 · 127² is below 2^24.
      */
     static final int MAX_BLOCK = 256;
 

@@ -6,9 +6,9 @@ import jdk.incubator.vector.VectorSpecies;
 /**
  * The innermost loops of a product: one tile of 8 rows by two vectors, held in 16 vector registers.
  *
- * <p>A panel of A is [k][8], a panel of B [k][WIDTH], a tile [8][WIDTH]; each is contiguous. Accumulators are only ever the
- * argument of a fused multiply-add, never its receiver: as a receiver C2 may keep the vector object on the heap, and the
- * loop runs ten to a hundred times slower.
+ * <p>A panel of A is [k][8], a panel of B [k][WIDTH], a tile [8][WIDTH]; each is contiguous. Accumulators are only
+ * ever the argument of a fused multiply-add, never its receiver: as a receiver C2 may keep the vector object on the
+ * heap, and the loop runs ten to a hundred times slower.
  */
 final class TileKernel {
     static final VectorSpecies<Float> LANES = FloatVector.SPECIES_PREFERRED;
@@ -27,8 +27,8 @@ final class TileKernel {
     private TileKernel() {}
 
     /**
-     * Continues 8 x WIDTH chains of fused multiply-adds: {@code out = start + Σ_k a·b}, k ascending, each product added with
-     * one rounding. Longer than 40 lines because the registers must be named one by one.
+     * Continues 8 x WIDTH chains of fused multiply-adds: {@code out = start + Σ_k a·b}, k ascending, each product
+     * added with one rounding. Longer than 40 lines because the registers must be named one by one.
      *
      * @param a panel of A from {@code aAt}, [length][8]
      * @param b panel of B from {@code bAt}, [length][WIDTH]
