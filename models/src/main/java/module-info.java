@@ -11,6 +11,7 @@ module dev.nibble.models {
 
     exports dev.nibble.models;
     exports dev.nibble.models.data;
+    exports dev.nibble.models.files;
     exports dev.nibble.models.layers;
     exports dev.nibble.models.train;
 

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.models.QuantizerChoice;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.Runs;
+import dev.nibble.models.files.AtomicFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -24,35 +25,40 @@ import picocli.CommandLine.Option;
         sortOptions = false,
         description = {
             "Trains the same model, data and seed under several quantizers: one table, one HTML report.",
-            "The report has the loss curves, and what each product of each layer really ran as."
+            "",
+            "The table tells what low-bit arithmetic costs (gap to fp32: validation loss minus that of fp32, in nats) and",
+            "saves (saved activations: bytes kept for the backward pass). The report has the loss curves, and what each",
+            "product of each layer really ran as."
         },
         footer = {
             "",
             "Example: is the fallback worth its time?",
             "  nibble compare --quantizers fp32,int8-block,int8-fallback --steps 200 --out fallback",
-            "Example: the same quantizer with other options",
+            "Example: the same quantizer with two options",
             "  nibble compare --quantizers fp32 --quantizer int8-block:block=64x64 --quantizer int8-block:block=128x128",
             "",
-            "Ctrl-C ends the run at its step, writes the report of what there is, and exits with 130."
+            "Results in --out: compare.json (the table), report.html, and a folder for each run with run.json (all about",
+            "it) and metrics.csv (a line a step, to be read at any time).",
+            "Ctrl-C ends the run after its step, writes the report of what there is, and exits with 130."
         })
 final class CompareCommand implements Action {
     private static final String RECORD = "compare.json";
     private static final String DEFAULT_QUANTIZERS = "fp32,int8-row,int8-block,int8-fallback,fp8";
 
-    @Mixin
-    RunOptions options;
-
     @Option(
             names = "--quantizers",
             paramLabel = "A,B",
-            description = "Names of quantizers, with their default options (default: " + DEFAULT_QUANTIZERS + ").")
+            description = "Names of quantizers, each with its default options (default: " + DEFAULT_QUANTIZERS + ").")
     Optional<String> names;
 
     @Option(
             names = "--quantizer",
             paramLabel = "NAME[:k=v,...]",
-            description = "One more quantizer, with options. Repeatable; they follow those of --quantizers.")
+            description = "One more quantizer, with options: int8-block:block=64x64. Repeatable; see nibble list.")
     List<String> quantizers = new ArrayList<>();
+
+    @Mixin
+    RunOptions options;
 
     @Mixin
     CommonOptions common;
@@ -169,8 +175,7 @@ final class CompareCommand implements Action {
                 .filter(run -> !run.completed())
                 .map(run -> run.result().quantizer() + " " + ResultTable.remark(run))
                 .toList();
-        boolean interrupted = finished.size() < planned
-                || finished.stream().anyMatch(run -> run.status().equals("interrupted"));
+        boolean interrupted = finished.size() < planned || finished.stream().anyMatch(FinishedRun::interrupted);
         int status = Failure.DONE;
         String problem = "";
         if (interrupted) {
@@ -183,10 +188,20 @@ final class CompareCommand implements Action {
         }
         if (status != Failure.DONE) {
             json.putObject("error")
-                    .put("kind", interrupted ? "interrupted" : "failed")
+                    .put("kind", interrupted ? "interrupted" : commonKind(finished))
                     .put("message", problem);
         }
         String text = ResultTable.text(finished) + "\nReport: " + folder.resolve(Report.FILE) + "\n";
         return new Answer(status, json, text, problem);
+    }
+
+    /** {@return the kind of failure that all failed runs share, or that they failed} */
+    private static String commonKind(List<FinishedRun> finished) {
+        List<String> kinds = finished.stream()
+                .filter(run -> !run.completed())
+                .map(run -> run.failure().kind())
+                .distinct()
+                .toList();
+        return kinds.size() == 1 ? kinds.getFirst() : "failed";
     }
 }

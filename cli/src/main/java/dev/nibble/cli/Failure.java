@@ -5,15 +5,12 @@ import dev.nibble.error.NibbleException;
 import dev.nibble.error.NonFiniteException;
 import dev.nibble.error.NotAvailableException;
 import dev.nibble.error.StrictException;
+import dev.nibble.models.files.IoReason;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
 import java.nio.file.InvalidPathException;
-import java.nio.file.NoSuchFileException;
 
 /**
  * How a command failed, for people and for scripts.
@@ -41,7 +38,7 @@ record Failure(int status, String kind, String message) {
             case InvalidPathException e -> new Failure(MISUSED, "usage", "'" + e.getInput() + "' is not a path");
             case IllegalArgumentException _ -> new Failure(MISUSED, "usage", message);
             case UncheckedIOException e -> of(e.getCause());
-            case IOException e -> new Failure(FAILED, "io", oneLine(describe(e)));
+            case IOException e -> new Failure(FAILED, "io", oneLine(IoReason.of(e)));
             case OutOfMemoryError _ ->
                 new Failure(FAILED, "memory", "the Java heap is full (" + message + "); lower the size or raise -Xmx");
             default ->
@@ -53,14 +50,10 @@ record Failure(int status, String kind, String message) {
         };
     }
 
-    private static String describe(IOException e) {
-        return switch (e) {
-            case NoSuchFileException n -> n.getFile() + " does not exist";
-            case AccessDeniedException a -> a.getFile() + " may not be accessed";
-            case FileAlreadyExistsException f -> f.getFile() + " exists already";
-            case FileSystemException f when f.getReason() != null -> f.getFile() + ": " + f.getReason();
-            default -> String.valueOf(e.getMessage());
-        };
+    /** {@return why a run failed} The command line was right, so what is wrong inside the run is never its misuse. */
+    static Failure ofRun(Throwable thrown) {
+        Failure failure = of(thrown);
+        return failure.status == MISUSED ? new Failure(FAILED, "failed", failure.message) : failure;
     }
 
     /** {@return the stack trace as text} */

@@ -2,6 +2,7 @@ package dev.nibble.cli;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.gemm.Product;
+import dev.nibble.models.files.AtomicFile;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.Names;

@@ -2,6 +2,7 @@ package dev.nibble.cli;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.models.files.AtomicFile;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.QuantizeSpec;

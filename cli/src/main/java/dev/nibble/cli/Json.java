@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Collection;
+import java.util.Map;
 
 /** JSON in which a number that is not finite is null. */
 final class Json {
@@ -18,6 +19,19 @@ final class Json {
     /** {@return a new, empty object} */
     static ObjectNode object() {
         return JsonNodeFactory.instance.objectNode();
+    }
+
+    /** {@return an object with these names and values: strings and numbers} */
+    static ObjectNode object(Map<String, Object> values) {
+        ObjectNode object = object();
+        values.forEach((name, value) -> {
+            if (value instanceof Double number) {
+                put(object, name, number);
+            } else {
+                object.set(name, MAPPER.valueToTree(value));
+            }
+        });
+        return object;
     }
 
     /** {@return a new, empty array} */

@@ -25,8 +25,10 @@ import picocli.CommandLine.ParseResult;
         footer = {
             "",
             "Start with:",
-            "  nibble doctor",
-            "  nibble compare --steps 100",
+            "  nibble doctor           what works on this machine",
+            "  nibble list             which quantizers and backends there are, and their options",
+            "  nibble compare          how well and how fast each quantizer trains",
+            "  nibble COMMAND --help   what a command does, its options, and examples",
             "",
             "Exit status: 0 done; 1 failed while running; 2 bad option, name or value; 3 a backend or the JDK is not",
             "available; 130 interrupted, after saving."
@@ -94,6 +96,7 @@ public final class Nibble {
         for (CommandLine command : line.getSubcommands().values()) {
             command.getCommandSpec()
                     .usageMessage()
+                    .abbreviateSynopsis(true)
                     .descriptionHeading("%n")
                     .parameterListHeading("%nArguments:%n")
                     .optionListHeading("%nOptions:%n");

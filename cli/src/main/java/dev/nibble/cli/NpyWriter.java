@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import dev.nibble.models.files.AtomicFile;
 import dev.nibble.tensor.Shape;
 import java.io.IOException;
 import java.io.OutputStream;

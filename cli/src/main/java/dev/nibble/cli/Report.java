@@ -146,7 +146,7 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         if (runs.isEmpty()) {
             return "";
         }
-        facts.putAll(FinishedRun.configuration(runs.getFirst().config()));
+        facts.putAll(runs.getFirst().config().facts());
         facts.put(
                 "quantizer",
                 String.join(", ", runs.stream().map(r -> r.result().quantizer()).toList()));
@@ -158,7 +158,10 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         return String.join(
                 ", ",
                 runs.stream()
-                        .map(run -> run.result().backend() + (run.device().isEmpty() ? "" : ": " + run.device()))
+                        .map(run -> run.result().backend()
+                                + (run.result().device().isEmpty()
+                                        ? ""
+                                        : ": " + run.result().device()))
                         .distinct()
                         .toList());
     }

@@ -37,9 +37,9 @@ final class ResultTable {
                 Figures.fixed(result.finalTrainLoss(), 4),
                 Figures.fixed(result.finalValidationLoss(), 4),
                 Figures.signed(gap, 4),
-                Double.isFinite(run.tokensPerSecond())
-                        ? Figures.count(Math.round(run.tokensPerSecond()))
-                        : Figures.fixed(run.tokensPerSecond(), 0),
+                Double.isFinite(run.result().tokensPerSecond())
+                        ? Figures.count(Math.round(run.result().tokensPerSecond()))
+                        : Figures.fixed(run.result().tokensPerSecond(), 0),
                 Figures.fixed(result.seconds(), 1),
                 result.peakBytes() == 0 ? "-" : Figures.bytes(result.peakBytes()),
                 result.savedActivationBytes() == 0 ? "-" : Figures.bytes(result.savedActivationBytes()));
@@ -51,8 +51,7 @@ final class ResultTable {
             int skipped = run.result().skippedSteps();
             return skipped == 0 ? "" : skipped + " steps skipped: not finite";
         }
-        return run.status() + " after " + run.result().steps() + " steps: "
-                + Failure.oneLine(run.result().message());
+        return run.result().status().label() + " after " + run.result().steps() + " steps: " + run.message();
     }
 
     /** {@return a run in one line, with its units} */
@@ -65,7 +64,7 @@ final class ResultTable {
                         run.result().quantizer(),
                         Figures.fixed(run.result().finalTrainLoss(), 4),
                         Figures.fixed(run.result().finalValidationLoss(), 4),
-                        Figures.count(Math.round(run.tokensPerSecond())),
+                        Figures.count(Math.round(run.result().tokensPerSecond())),
                         Figures.fixed(run.result().seconds(), 1));
     }
 

@@ -23,14 +23,14 @@ final class RunOptions {
             arity = "0..1",
             paramLabel = "PRESET",
             defaultValue = "text",
-            description = "Model, data and schedule (default: ${DEFAULT-VALUE}).")
+            description = "Which model, data and schedule (default: ${DEFAULT-VALUE}); nibble train --help lists them.")
     String preset;
 
     @Option(
             names = "--backend",
             paramLabel = "NAME",
             defaultValue = "auto",
-            description = "Backend that computes; auto takes the fastest available (default: ${DEFAULT-VALUE}).")
+            description = "Backend that computes: auto, or a name from nibble list (default: ${DEFAULT-VALUE}).")
     String backend;
 
     @Option(
@@ -40,39 +40,47 @@ final class RunOptions {
             description = "Seed of initial weights, data order and rounding (default: ${DEFAULT-VALUE}).")
     long seed;
 
-    @Option(names = "--steps", paramLabel = "N", description = "Optimizer steps of the run (default: the preset's).")
+    @Option(
+            names = "--steps",
+            paramLabel = "N",
+            description = "Optimizer steps of a run, which the learning rate follows (default: the preset's).")
     Optional<Integer> steps;
 
     @Option(
             names = "--out",
             paramLabel = "DIR",
-            description = "Folder for the results (default: a new one in ./nibble-out).")
+            description =
+                    "Folder for the results: new, empty, or filled by this command before, whose files are replaced"
+                            + " (default: a new one in ./nibble-out).")
     Optional<Path> out;
 
     @Option(
             names = "--set",
             paramLabel = "PATH=VALUE",
-            description = {
-                "Replace a setting of the preset: --set model.layers=2; or the quantizer of some layers:",
-                "--set 'layers.blocks.*.mlp.down=fp8', the last match wins. Repeatable."
-            })
+            description =
+                    "Replaces a setting of the preset, as in --set model.layers=2; or the quantizer of the layers that"
+                            + " a pattern matches, as in --set 'layers.blocks.*.mlp.down=fp8': the last match wins. Repeatable;"
+                            + " nibble train --help lists settings and layers.")
     List<String> settings = new ArrayList<>();
 
-    @Option(names = "--strict", description = "Fail if a product does not run in the formats asked for.")
+    @Option(
+            names = "--strict",
+            description = "Fail, and not only report it, if a product does not run in the formats asked for.")
     boolean strict;
 
     @Option(
             names = "--nonfinite",
             paramLabel = "POLICY",
             defaultValue = "stop",
-            description = "When NaN or infinity turns up: stop, or skip the step (default: ${DEFAULT-VALUE}).")
+            description = "When NaN or infinity turns up: stop the run, or skip the step (default: ${DEFAULT-VALUE}).")
     String nonFinite;
 
     @Option(
             names = "--threads",
             paramLabel = "N",
             defaultValue = "0",
-            description = "Host threads that compute; 0 for all. Never changes a number.")
+            description =
+                    "Processor threads that compute; 0 for all. Never changes a number (default: ${DEFAULT-VALUE}).")
     int threads;
 
     @Option(names = "--resume", hidden = true)

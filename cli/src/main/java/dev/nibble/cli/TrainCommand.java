@@ -3,13 +3,15 @@ package dev.nibble.cli;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.models.QuantizerChoice;
 import dev.nibble.models.RunConfig;
+import dev.nibble.models.RunFolder;
 import dev.nibble.models.Runs;
 import dev.nibble.models.Setting;
+import dev.nibble.models.files.AtomicFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -19,22 +21,28 @@ import picocli.CommandLine.Option;
         name = "train",
         versionProvider = Nibble.Version.class,
         sortOptions = false,
-        description = "Trains a preset under one quantizer; writes run.json, metrics.csv and report.html.",
+        description = "Trains one model under one quantizer; writes run.json, metrics.csv and report.html.",
         footer = {
             "",
-            "Example: 8-bit blocks with fallback, FP8 for the widest layers of the feed-forward part",
-            "  nibble train --quantizer int8-fallback --set 'layers.blocks.*.mlp.down=fp8' --out my-run"
+            "Example: INT8 blocks with fallback, but FP8 for the second half of each feed-forward layer",
+            "  nibble train --quantizer int8-fallback --set 'layers.blocks.*.mlp.down=fp8' --out my-run",
+            "Example: a text of your own, and a smaller model",
+            "  nibble train --set data.path=book.txt --set model.layers=2 --steps 500",
+            "",
+            "Results in --out: run.json (all about the run), metrics.csv (a line a step, to be read at any time) and",
+            "report.html (loss curve, what each product of each layer really ran as).",
+            "Ctrl-C ends the run after its step, saves what there is, and exits with 130."
         })
 final class TrainCommand implements Action {
-    @Mixin
-    RunOptions options;
-
     @Option(
             names = "--quantizer",
             paramLabel = "NAME[:k=v,...]",
             defaultValue = "int8-fallback",
-            description = "Quantizer and its options (default: ${DEFAULT-VALUE}). See nibble list.")
+            description = "Quantizer of the projections, and its options (default: ${DEFAULT-VALUE}); see nibble list.")
     String quantizer;
+
+    @Mixin
+    RunOptions options;
 
     @Mixin
     CommonOptions common;
@@ -52,7 +60,7 @@ final class TrainCommand implements Action {
         QuantizerChoice choice =
                 problems.collect(() -> QuantizerChoice.parse(quantizer), QuantizerChoice.of(ResultTable.BASE_LINE));
         RunOptions.check(runs, config, List.of(choice), problems);
-        Path folder = OutFolder.prepare(options.out, "train", RunSession.RECORD);
+        Path folder = OutFolder.prepare(options.out, "train", RunFolder.RECORD);
         terminal.interruption().saveBeforeEnd();
         FinishedRun run = new RunSession(runs, terminal, common, command).run(config.withQuantizer(choice), folder);
         Path report = folder.resolve(Report.FILE);
@@ -65,12 +73,9 @@ final class TrainCommand implements Action {
         int status = Failure.DONE;
         String problem = "";
         if (!run.completed()) {
-            boolean interrupted = run.status().equals("interrupted");
-            status = interrupted ? Failure.INTERRUPTED : Failure.FAILED;
+            status = run.failure().status();
             problem = ResultTable.remark(run);
-            json.putObject("error")
-                    .put("kind", run.status().equals("stopped") ? "nonFinite" : run.status())
-                    .put("message", problem);
+            json.putObject("error").put("kind", run.failure().kind()).put("message", problem);
         }
         String text = ResultTable.text(List.of(run)) + "\nResults: " + folder + "\n";
         return new Answer(status, json, text, problem);
@@ -89,7 +94,8 @@ final class TrainCommand implements Action {
                 table.row("  " + setting.path(), value, setting.help());
             }
             text.append("Settings for --set, with their defaults:\n").append(table.text());
-            text.append("Layers for --set layers.PATTERN=QUANTIZER (N is the block's number, * any characters):\n  ");
+            text.append(
+                    "Layers for --set layers.PATTERN=QUANTIZER (N is a block's number; * in a pattern is any text):\n  ");
             text.append(String.join(", ", layerPatterns(runs.layerNames(RunConfig.of(name)))))
                     .append('\n');
         }
@@ -98,7 +104,7 @@ final class TrainCommand implements Action {
 
     /** {@return layer names with block numbers as N, each once} */
     private static List<String> layerPatterns(List<String> names) {
-        Set<String> patterns = new TreeSet<>();
+        Set<String> patterns = new LinkedHashSet<>();
         names.forEach(name -> patterns.add(name.replaceAll("\\.\\d+\\.", ".N.")));
         return new ArrayList<>(patterns);
     }

@@ -3,7 +3,9 @@ package dev.nibble.models;
 import dev.nibble.spi.BackendOptions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -98,6 +100,28 @@ public record RunConfig(
         }
         return new RunConfig(
                 preset, quantizer, moreOverrides, backend, seed, steps, threads, strict, nonFinite, moreSettings);
+    }
+
+    /** {@return names and values for people, sorted by name; a number that the preset decides is a word} */
+    public SortedMap<String, String> facts() {
+        SortedMap<String, String> facts = new TreeMap<>();
+        facts.put("preset", preset);
+        facts.put("quantizer", quantizer.label());
+        facts.put("backend", backend);
+        facts.put("seed", String.valueOf(seed));
+        facts.put("steps", steps == 0 ? "preset's" : String.valueOf(steps));
+        facts.put("threads", threads == 0 ? "all" : String.valueOf(threads));
+        facts.put("strict", String.valueOf(strict));
+        facts.put("nonfinite", nonFinite.name().toLowerCase(Locale.ROOT));
+        settings.forEach((path, value) -> facts.put("set " + path, value));
+        int place = 1; // the order counts: the last match wins
+        for (LayerOverride override : overrides) {
+            facts.put(
+                    "layers " + place + ": " + override.pattern(),
+                    override.choice().label());
+            place++;
+        }
+        return facts;
     }
 
     /** {@return what the run asks of its backend} */

@@ -7,125 +7,109 @@ import dev.nibble.report.ExecutionRow;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 
-/** Writes a run as JSON; a number that is not finite is null. */
+/** The record of a run as JSON; a number that is not finite is null. */
 final class RunJson {
-    private final JsonGenerator json;
+    private RunJson() {}
 
-    private RunJson(JsonGenerator json) {
-        this.json = json;
+    /** {@return what is known before a run begins} */
+    static String started(RunOrigin origin, RunConfig config) {
+        return text(header(origin, config));
     }
 
-    static String text(RunConfig config, RunResult result) {
+    /** {@return all there is to know} */
+    static String ended(RunOrigin origin, RunConfig config, Path folder, RunResult result) {
+        Map<String, Object> json = header(origin, config);
+        json.putAll(result.summary());
+        json.put("folder", folder.toString());
+        json.put("device", result.device());
+        json.put("model", result.modelSummary());
+        json.put(
+                "evaluations",
+                result.evaluations().stream().map(RunJson::evaluation).toList());
+        json.put(
+                "execution", result.execution().stream().map(RunJson::execution).toList());
+        json.put(
+                "telemetry", result.telemetry().stream().map(RunJson::telemetry).toList());
+        return text(json);
+    }
+
+    private static Map<String, Object> header(RunOrigin origin, RunConfig config) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("tool", origin.tool());
+        json.put("version", origin.version());
+        json.put("status", "running");
+        json.put("command", origin.command());
+        json.put("machine", origin.machine());
+        json.put("configuration", config.facts());
+        return json;
+    }
+
+    private static Map<String, Object> evaluation(Evaluation evaluation) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("step", evaluation.step());
+        json.put("validationLoss", evaluation.validationLoss());
+        return json;
+    }
+
+    private static Map<String, Object> execution(ExecutionRow row) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("layer", row.layer());
+        json.put("product", row.product());
+        json.put("requestedFormat", row.requestedFormat());
+        json.put("storedFormat", row.storedFormat());
+        json.put("kernel", row.kernel());
+        json.put("computeType", row.computeType());
+        json.put("fromStoredCodes", row.fromStoredCodes());
+        json.put("reason", row.reason());
+        return json;
+    }
+
+    private static Map<String, Object> telemetry(LayerTelemetry row) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        json.put("layer", row.layer());
+        json.put("step", row.step());
+        json.put("amax", row.amax());
+        json.put("fallbackRate", row.fallbackRate());
+        json.put("threshold", row.threshold());
+        json.put("outlierRatio", row.outlierRatio());
+        return json;
+    }
+
+    private static String text(Map<String, Object> tree) {
         StringWriter text = new StringWriter();
         try (JsonGenerator json = new JsonFactory().createGenerator(text)) {
             json.setPrettyPrinter(new DefaultPrettyPrinter());
-            RunJson writer = new RunJson(json);
-            json.writeStartObject();
-            writer.config(config);
-            writer.summary(result);
-            writer.evaluations(result);
-            writer.execution(result);
-            writer.telemetry(result);
-            json.writeEndObject();
+            write(json, tree);
         } catch (IOException e) {
             throw new UncheckedIOException("a text in memory cannot be written", e);
         }
         return text + "\n";
     }
 
-    private void config(RunConfig config) throws IOException {
-        json.writeObjectFieldStart("config");
-        json.writeStringField("preset", config.preset());
-        json.writeStringField("quantizer", config.quantizer().label());
-        json.writeArrayFieldStart("overrides");
-        for (LayerOverride override : config.overrides()) {
-            json.writeStartObject();
-            json.writeStringField("pattern", override.pattern());
-            json.writeStringField("quantizer", override.choice().label());
-            json.writeEndObject();
-        }
-        json.writeEndArray();
-        json.writeStringField("backend", config.backend());
-        json.writeNumberField("seed", config.seed());
-        json.writeNumberField("steps", config.steps());
-        json.writeNumberField("threads", config.threads());
-        json.writeBooleanField("strict", config.strict());
-        json.writeStringField("nonFinite", config.nonFinite().name());
-        json.writeObjectFieldStart("settings");
-        for (Map.Entry<String, String> setting : new TreeMap<>(config.settings()).entrySet()) {
-            json.writeStringField(setting.getKey(), setting.getValue());
-        }
-        json.writeEndObject();
-        json.writeEndObject();
-    }
-
-    private void summary(RunResult result) throws IOException {
-        json.writeStringField("model", result.modelSummary());
-        json.writeStringField("quantizer", result.quantizer());
-        json.writeStringField("backend", result.backend());
-        json.writeStringField("status", result.status().name());
-        json.writeStringField("message", result.message());
-        json.writeNumberField("steps", result.steps());
-        json.writeNumberField("skippedSteps", result.skippedSteps());
-        number("finalTrainLoss", result.finalTrainLoss());
-        number("finalValidationLoss", result.finalValidationLoss());
-        number("tokensPerSecond", result.tokensPerSecond());
-        number("seconds", result.seconds());
-        json.writeNumberField("peakBytes", result.peakBytes());
-        json.writeNumberField("savedActivationBytes", result.savedActivationBytes());
-    }
-
-    private void evaluations(RunResult result) throws IOException {
-        json.writeArrayFieldStart("evaluations");
-        for (Evaluation evaluation : result.evaluations()) {
-            json.writeStartObject();
-            json.writeNumberField("step", evaluation.step());
-            number("validationLoss", evaluation.validationLoss());
-            json.writeEndObject();
-        }
-        json.writeEndArray();
-    }
-
-    private void execution(RunResult result) throws IOException {
-        json.writeArrayFieldStart("execution");
-        for (ExecutionRow row : result.execution()) {
-            json.writeStartObject();
-            json.writeStringField("layer", row.layer());
-            json.writeStringField("product", row.product());
-            json.writeStringField("requestedFormat", row.requestedFormat());
-            json.writeStringField("storedFormat", row.storedFormat());
-            json.writeStringField("kernel", row.kernel());
-            json.writeStringField("computeType", row.computeType());
-            json.writeBooleanField("fromStoredCodes", row.fromStoredCodes());
-            json.writeStringField("reason", row.reason());
-            json.writeEndObject();
-        }
-        json.writeEndArray();
-    }
-
-    private void telemetry(RunResult result) throws IOException {
-        json.writeArrayFieldStart("telemetry");
-        for (LayerTelemetry row : result.telemetry()) {
-            json.writeStartObject();
-            json.writeStringField("layer", row.layer());
-            json.writeNumberField("step", row.step());
-            number("amax", row.amax());
-            number("fallbackRate", row.fallbackRate());
-            number("threshold", row.threshold());
-            number("outlierRatio", row.outlierRatio());
-            json.writeEndObject();
-        }
-        json.writeEndArray();
-    }
-
-    private void number(String name, double value) throws IOException {
-        if (Double.isFinite(value)) {
-            json.writeNumberField(name, value);
-        } else {
-            json.writeNullField(name);
+    private static void write(JsonGenerator json, Object value) throws IOException {
+        switch (value) {
+            case Map<?, ?> map -> {
+                json.writeStartObject();
+                for (Map.Entry<?, ?> entry : map.entrySet()) {
+                    json.writeFieldName(String.valueOf(entry.getKey()));
+                    write(json, entry.getValue());
+                }
+                json.writeEndObject();
+            }
+            case List<?> list -> {
+                json.writeStartArray();
+                for (Object element : list) {
+                    write(json, element);
+                }
+                json.writeEndArray();
+            }
+            case Double number when !Double.isFinite(number) -> json.writeNull();
+            default -> json.writePOJO(value); // a string, number or boolean
         }
     }
 }

@@ -4,6 +4,7 @@ import dev.nibble.models.train.Task;
 import dev.nibble.report.ExecutionRow;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** Gathers the result of a run while it goes on. */
 final class RunRecorder {
@@ -18,9 +19,10 @@ final class RunRecorder {
     private List<ExecutionRow> execution = List.of();
     private RunResult.Status status = RunResult.Status.COMPLETED;
     private String message = "";
+    private Optional<Throwable> failure = Optional.empty();
+    private String device = "";
     private long peakBytes;
     private long savedActivationBytes;
-    private double stepSeconds;
     private double seconds;
 
     RunRecorder(RunConfig config, Task task, String backend) {
@@ -29,9 +31,12 @@ final class RunRecorder {
         this.backend = backend;
     }
 
-    void step(StepRecord step, double duration) {
+    void opened(String description) {
+        device = description;
+    }
+
+    void step(StepRecord step) {
         curve.add(step);
-        stepSeconds += duration;
     }
 
     void evaluated(Evaluation evaluation) {
@@ -60,13 +65,19 @@ final class RunRecorder {
         message = why;
     }
 
+    void failed(RuntimeException thrown) {
+        end(RunResult.Status.FAILED, String.valueOf(thrown.getMessage()));
+        failure = Optional.of(thrown);
+    }
+
     RunResult result() {
-        double tokens = (double) curve.size() * task.tokens() * task.training().microBatches();
         return new RunResult(
                 config.quantizer().label(),
                 backend,
+                device,
                 status,
                 message,
+                failure,
                 curve.size(),
                 (int) curve.stream().filter(StepRecord::skipped).count(),
                 curve.stream()
@@ -75,7 +86,6 @@ final class RunRecorder {
                         .average()
                         .orElse(Double.NaN),
                 evaluations.isEmpty() ? Double.NaN : evaluations.getLast().validationLoss(),
-                stepSeconds > 0 ? tokens / stepSeconds : Double.NaN,
                 seconds,
                 peakBytes,
                 savedActivationBytes,

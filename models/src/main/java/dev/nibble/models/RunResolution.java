@@ -1,5 +1,6 @@
 package dev.nibble.models;
 
+import dev.nibble.error.NotAvailableException;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
@@ -38,10 +39,19 @@ record RunResolution(
         problems.collect(config::backendOptions);
         Map<String, LinearQuantizer> byLayer =
                 new QuantizersByLayer(config, quantizers, problems).assign(preset, layers);
-        // looked up last, so that a machine without the backend still hears of every other problem
-        Optional<BackendProvider> backend = problems.collect(() -> backends.get(config.backend()));
+        Optional<BackendProvider> backend = backend(config.backend(), backends, problems);
         problems.throwIfAny();
         return new RunResolution(preset, values.orElseThrow(), backend.orElseThrow(), byLayer);
+    }
+
+    /** Looked up last: a machine without the backend hears of every other problem first. */
+    private static Optional<BackendProvider> backend(String name, BackendLookup backends, Problems problems) {
+        try {
+            return problems.collect(() -> backends.get(name));
+        } catch (NotAvailableException e) {
+            problems.throwIfAny();
+            throw e;
+        }
     }
 
     /** Gathers what is wrong, so that one message can say it all. */

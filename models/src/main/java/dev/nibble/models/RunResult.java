@@ -1,20 +1,25 @@
 package dev.nibble.models;
 
 import dev.nibble.report.ExecutionRow;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.SequencedMap;
 
 /**
  * What a run gave. A run that ended early has the values up to there; a number that does not exist is NaN.
  *
  * @param quantizer label of the quantizer
  * @param backend name of the backend
+ * @param device the backend's device in words; empty if the run did not get that far
  * @param status how it ended
  * @param message why it ended early; empty if it did not
+ * @param failure what was thrown, if it failed
  * @param steps optimizer steps done, skipped ones included
  * @param skippedSteps steps whose update was left out because something was not finite
  * @param finalTrainLoss mean loss of the last 10 steps, nats
  * @param finalValidationLoss loss on the validation windows at the end, nats
- * @param tokensPerSecond tokens trained on, over the time spent in steps
  * @param seconds time from the first step to the end, evaluations included
  * @param peakBytes largest amount of memory that the backend's allocator held
  * @param savedActivationBytes bytes held for the backward pass at the end of the first forward pass
@@ -27,13 +32,14 @@ import java.util.List;
 public record RunResult(
         String quantizer,
         String backend,
+        String device,
         Status status,
         String message,
+        Optional<Throwable> failure,
         int steps,
         int skippedSteps,
         double finalTrainLoss,
         double finalValidationLoss,
-        double tokensPerSecond,
         double seconds,
         long peakBytes,
         long savedActivationBytes,
@@ -51,7 +57,12 @@ public record RunResult(
         /** It failed for another reason. */
         FAILED,
         /** The listener asked for the end. */
-        INTERRUPTED
+        INTERRUPTED;
+
+        /** {@return the name in records and messages} */
+        public String label() {
+            return name().toLowerCase(Locale.ROOT);
+        }
     }
 
     /** Copies the lists. */
@@ -60,5 +71,58 @@ public record RunResult(
         evaluations = List.copyOf(evaluations);
         execution = List.copyOf(execution);
         telemetry = List.copyOf(telemetry);
+    }
+
+    /** {@return the result of a run that failed before its first step} */
+    static RunResult failed(RunConfig config, Throwable failure) {
+        return new RunResult(
+                config.quantizer().label(),
+                config.backend(),
+                "",
+                Status.FAILED,
+                String.valueOf(failure.getMessage()),
+                Optional.of(failure),
+                0,
+                0,
+                Double.NaN,
+                Double.NaN,
+                Double.NaN,
+                0,
+                0,
+                List.of(),
+                List.of(),
+                List.of(),
+                List.of(),
+                "");
+    }
+
+    /**
+     * {@return the median speed of the steps in the second half of the run, in tokens per second} While the JVM still
+     * compiles, steps are several times slower, and the first run of a comparison would look the worst. NaN without steps.
+     */
+    public double tokensPerSecond() {
+        double[] speeds = curve.subList(curve.size() / 2, curve.size()).stream()
+                .mapToDouble(StepRecord::tokensPerSecond)
+                .sorted()
+                .toArray();
+        return speeds.length == 0 ? Double.NaN : (speeds[(speeds.length - 1) / 2] + speeds[speeds.length / 2]) / 2;
+    }
+
+    /** {@return the numbers of the run by name, as records and reports show them; strings, integers and doubles} */
+    public SequencedMap<String, Object> summary() {
+        SequencedMap<String, Object> summary = new LinkedHashMap<>();
+        summary.put("quantizer", quantizer);
+        summary.put("backend", backend);
+        summary.put("status", status.label());
+        summary.put("message", message);
+        summary.put("steps", steps);
+        summary.put("skippedSteps", skippedSteps);
+        summary.put("finalTrainLoss", finalTrainLoss);
+        summary.put("finalValidationLoss", finalValidationLoss);
+        summary.put("tokensPerSecond", tokensPerSecond());
+        summary.put("seconds", seconds);
+        summary.put("peakBytes", peakBytes);
+        summary.put("savedActivationBytes", savedActivationBytes);
+        return summary;
     }
 }

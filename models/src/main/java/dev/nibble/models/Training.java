@@ -26,6 +26,7 @@ final class Training {
         int steps = config.steps() > 0 ? config.steps() : task.training().steps();
         RunRecorder recorder = new RunRecorder(config, task, provider.name());
         try (Backend backend = provider.open(config.backendOptions())) {
+            recorder.opened(backend.description());
             try (TrainingLoop loop = new TrainingLoop(config, task, backend, quantizers, recorder, listener, steps)) {
                 listener.started(new RunInfo(
                         config.quantizer().label(),
@@ -38,7 +39,7 @@ final class Training {
                 loop.run();
             } catch (NibbleException | IllegalArgumentException e) { // the latter: a quantizer's plan for this shape
                 LOG.log(System.Logger.Level.DEBUG, "the run failed", e);
-                recorder.end(RunResult.Status.FAILED, e.getMessage());
+                recorder.failed(e);
             } finally {
                 recorder.measured(backend.memory().peakBytes(), backend.log().rows());
             }

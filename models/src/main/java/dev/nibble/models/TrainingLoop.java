@@ -117,7 +117,7 @@ final class TrainingLoop implements AutoCloseable {
                 skipped,
                 tokensPerStep / duration,
                 elapsedSeconds());
-        recorder.step(row, duration);
+        recorder.step(row);
         if (observed) {
             workload.linears().forEach(linear -> recorder.telemetry(telemetry(linear, step)));
         }

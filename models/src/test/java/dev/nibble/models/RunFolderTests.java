@@ -2,6 +2,7 @@ package dev.nibble.models;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,73 +12,86 @@ import dev.nibble.error.NibbleException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class RunFolderTests {
-    private static RunResult result() {
-        return new RunResult(
-                "int8-block:block=128x128",
-                "cpu",
-                RunResult.Status.STOPPED,
-                "it says \"why\"",
-                2,
-                1,
-                Double.NaN,
-                3.25,
-                Double.POSITIVE_INFINITY,
-                1.5,
-                1000,
-                10,
-                List.of(
-                        new StepRecord(0, 5.5, 0.5, 1.25, false, 100, 0.5),
-                        new StepRecord(1, Double.NaN, 0.25, Double.NaN, true, 100, 1.5)),
-                List.of(new Evaluation(2, 3.25)),
-                List.of(),
-                List.of(new LayerTelemetry("head", 0, 2, 0.5, Double.NaN, 0)),
-                "model");
+    private static final RunOrigin ORIGIN =
+            new RunOrigin("an application", "1.2", List.of("train", "it"), Map.of("java", "25"));
+
+    @TempDir
+    Path folder;
+
+    private RunResult train(RunConfig config, RunListener listener) {
+        return new RunFolder(folder.resolve("new/deep"), ORIGIN).train(Runs.create(), config, listener);
     }
 
-    @Test
-    void metricsHaveARowForEachStep(@TempDir Path folder) throws IOException {
-        RunFolder.open(folder.resolve("new/deep")).write(RunConfig.of("text"), result());
-        assertEquals(
-                List.of(
-                        "step,loss,learning_rate,gradient_norm,skipped,tokens_per_second,elapsed_seconds,validation_loss",
-                        "0,5.5,0.5,1.25,0,100.0,0.500,",
-                        "1,NaN,0.25,NaN,1,100.0,1.500,3.25"),
-                Files.readAllLines(folder.resolve("new/deep/metrics.csv")));
+    private String read(String name) throws IOException {
+        return Files.readString(folder.resolve("new/deep").resolve(name));
     }
 
-    @Test
-    void jsonIsWellFormedAndHasNullForNumbersThatAreNotFinite(@TempDir Path folder) throws IOException {
-        RunFolder.open(folder).write(RunConfig.of("text").with("model.layers", "2"), result());
-        String text = Files.readString(folder.resolve("run.json"));
-        try (JsonParser parser = new JsonFactory().createParser(text)) {
+    private static void requireWellFormed(String json) throws IOException {
+        try (JsonParser parser = new JsonFactory().createParser(json)) {
             while (parser.nextToken() != null) {
                 parser.currentName();
             }
         }
-        for (String part : List.of(
-                "\"finalTrainLoss\" : null",
-                "\"tokensPerSecond\" : null",
-                "\"finalValidationLoss\" : 3.25",
-                "\"threshold\" : null",
-                "\"model.layers\" : \"2\"",
-                "\"message\" : \"it says \\\"why\\\"\"",
-                "\"status\" : \"STOPPED\"")) {
-            assertTrue(text.contains(part), part + " is missing in " + text);
+    }
+
+    @Test
+    void metricsHaveARowForEachStep() throws IOException {
+        RunResult result = train(RunFixture.tiny().with("train.evaluateEvery", "2"), RunListener.SILENT);
+        List<String> rows = read("metrics.csv").lines().toList();
+        assertEquals(
+                "step,trainLoss,learningRate,gradientNorm,skipped,tokensPerSecond,elapsedSeconds,validationLoss",
+                rows.getFirst());
+        assertEquals(1 + 4, rows.size());
+        for (StepRecord step : result.curve()) {
+            String[] cells = rows.get(1 + step.step()).split(",", -1);
+            assertEquals(8, cells.length);
+            assertEquals(String.valueOf(step.step()), cells[0]);
+            assertEquals((float) step.loss(), Float.parseFloat(cells[1]));
+            assertEquals("false", cells[4]);
+            assertEquals(step.step() % 2 == 0, cells[7].isEmpty(), "evaluated after 2 and 4 steps");
         }
     }
 
     @Test
-    void noTemporaryFileStays(@TempDir Path folder) throws IOException {
-        RunFolder.open(folder).write(RunConfig.of("text"), result());
-        try (Stream<Path> files = Files.list(folder)) {
+    void recordSaysRunningUntilTheEnd() throws IOException {
+        RunResult result = train(RunFixture.tiny().with("layers.head", "bf16"), new RunListener() {
+            @Override
+            public void step(StepRecord step) {
+                try {
+                    String json = read("run.json");
+                    requireWellFormed(json);
+                    assertTrue(json.contains("\"status\" : \"running\""), json);
+                    // a step's row is written when the next step begins, with the evaluation that may follow it
+                    assertEquals(1 + step.step(), read("metrics.csv").lines().count());
+                } catch (IOException e) {
+                    throw new AssertionError(e);
+                }
+            }
+        });
+        assertEquals(RunResult.Status.COMPLETED, result.status(), result.message());
+        String json = read("run.json");
+        requireWellFormed(json);
+        for (String part : List.of(
+                "\"tool\" : \"an application\"",
+                "\"command\" : [ \"train\", \"it\" ]",
+                "\"java\" : \"25\"",
+                "\"layers 1: head\" : \"bf16\"",
+                "\"set model.width\" : \"32\"",
+                "\"status\" : \"completed\"",
+                "\"steps\" : 4",
+                "\"layer\" : \"blocks.0.mlp.down\"")) {
+            assertTrue(json.contains(part), part + " is missing in " + json);
+        }
+        assertFalse(json.contains("running"));
+        try (Stream<Path> files = Files.list(folder.resolve("new/deep"))) {
             assertEquals(
                     List.of("metrics.csv", "run.json"),
                     files.map(f -> f.getFileName().toString()).sorted().toList());
@@ -85,49 +99,60 @@ class RunFolderTests {
     }
 
     @Test
-    void ownFolderIsReusedAndAForeignOneRefused(@TempDir Path folder) throws IOException {
-        RunFolder own = RunFolder.open(folder.resolve("own"));
-        own.write(RunConfig.of("text"), result());
-        own.child("int8-block").writeText("report.html", "<html/>");
-        assertEquals(own.path(), RunFolder.open(own.path()).path());
-        Path foreign = Files.createDirectory(folder.resolve("foreign"));
-        Files.writeString(foreign.resolve("thesis.txt"), "mine");
-        IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> RunFolder.open(foreign));
-        assertEquals(
-                "output folder " + foreign
-                        + " holds other files, but must be new, empty, or the folder of an earlier run",
-                e.getMessage());
-        assertThrows(IllegalArgumentException.class, () -> RunFolder.open(foreign.resolve("thesis.txt")));
+    void failureIsAResultWithItsCause() throws IOException {
+        RunResult result = train(RunFixture.tiny().with("data.path", "missing.txt"), RunListener.SILENT);
+        assertEquals(RunResult.Status.FAILED, result.status());
+        assertInstanceOf(NibbleException.class, result.failure().orElseThrow());
+        assertTrue(result.message().contains("missing.txt does not exist"), result.message());
+        assertEquals(1, read("metrics.csv").lines().count());
+        String json = read("run.json");
+        requireWellFormed(json);
+        assertTrue(json.contains("\"status\" : \"failed\""), json);
     }
 
     @Test
-    void folderOfARunThatDiedWhileWritingIsItsOwn(@TempDir Path folder) throws IOException {
-        Files.writeString(folder.resolve(".metrics.csv.tmp"), "step");
-        RunFolder.open(folder).write(RunConfig.of("text"), result());
-        Files.delete(folder.resolve("run.json"));
-        assertEquals(folder, RunFolder.open(folder).path());
-        try (Stream<Path> files = Files.list(folder)) {
-            assertEquals(1, files.count());
+    void numbersThatAreNotFiniteAreNull() throws IOException {
+        RunResult result = new RunResult(
+                "int8-block:block=128x128",
+                "cpu",
+                "a device",
+                RunResult.Status.STOPPED,
+                "it says \"why\"",
+                Optional.empty(),
+                1,
+                1,
+                Double.NaN,
+                3.25,
+                Double.POSITIVE_INFINITY,
+                1000,
+                10,
+                List.of(),
+                List.of(new Evaluation(2, Double.NEGATIVE_INFINITY)),
+                List.of(),
+                List.of(new LayerTelemetry("head", 0, 2, 0.5, Double.NaN, 0)),
+                "model");
+        String json = RunJson.ended(ORIGIN, RunConfig.of("text"), folder, result);
+        requireWellFormed(json);
+        for (String part : List.of(
+                "\"finalTrainLoss\" : null",
+                "\"tokensPerSecond\" : null",
+                "\"seconds\" : null",
+                "\"finalValidationLoss\" : 3.25",
+                "\"validationLoss\" : null",
+                "\"threshold\" : null",
+                "\"message\" : \"it says \\\"why\\\"\"",
+                "\"status\" : \"stopped\"")) {
+            assertTrue(json.contains(part), part + " is missing in " + json);
         }
     }
 
     @Test
-    void folderThatCannotBeWrittenIsReported(@TempDir Path folder) throws IOException {
-        Path locked = Files.createDirectory(folder.resolve("locked"));
-        Files.setPosixFilePermissions(locked, PosixFilePermissions.fromString("r-xr-xr-x"));
-        Assumptions.assumeFalse(Files.isWritable(locked), "this user may write anywhere");
-        NibbleException e = assertThrows(NibbleException.class, () -> RunFolder.open(locked));
-        assertTrue(e.getMessage().contains("cannot be written into: permission denied"), e.getMessage());
-    }
-
-    @Test
-    void fileThatCannotBeWrittenIsReportedAndLeavesNothing(@TempDir Path folder) throws IOException {
-        RunFolder open = RunFolder.open(folder.resolve("own"));
-        Files.createDirectories(folder.resolve("own/run.json/in-the-way"));
-        NibbleException e = assertThrows(NibbleException.class, () -> open.write(RunConfig.of("text"), result()));
-        assertTrue(e.getMessage().contains("run.json cannot be written: "), e.getMessage());
-        try (Stream<Path> files = Files.list(folder.resolve("own"))) {
-            assertFalse(files.anyMatch(f -> f.toString().endsWith(".tmp")));
+    void fileInTheWayIsReportedAndLeavesNothing() throws IOException {
+        Files.createDirectories(folder.resolve("new/deep/run.json/in-the-way"));
+        NibbleException e = assertThrows(NibbleException.class, () -> train(RunFixture.tiny(), RunListener.SILENT));
+        assertTrue(e.getMessage().contains("run.json cannot be written: it is a folder"), e.getMessage());
+        try (Stream<Path> files = Files.list(folder.resolve("new/deep"))) {
+            assertEquals(1, files.count());
         }
     }
 }

@@ -1,10 +1,15 @@
 package dev.nibble.models;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.inject.multibindings.OptionalBinder;
 import dev.nibble.error.NibbleException;
+import dev.nibble.error.NotAvailableException;
+import dev.nibble.error.StrictException;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.tensor.MemoryTag;
 import java.io.IOException;
@@ -49,6 +54,38 @@ class RunsTests {
                 "'colour' is not an option")) {
             assertTrue(message.contains(part), part + " is missing in: " + message);
         }
+    }
+
+    /** Exit status 2 of the command line goes before 3: a machine without the backend cannot check the rest otherwise. */
+    @Test
+    void missingBackendIsToldWhenNothingElseIsWrong() {
+        BackendLookup none = name -> {
+            throw new NotAvailableException("backend " + name + " is not available: no device");
+        };
+        Runs machine = RunFixture.runs(binder -> OptionalBinder.newOptionalBinder(binder, BackendLookup.class)
+                .setBinding()
+                .toInstance(none));
+        RunConfig config = RunFixture.tiny().withBackend("gpu");
+        String message = problem(machine, config.withQuantizer(QuantizerChoice.parse("fp23")));
+        assertTrue(message.contains("no quantizer is named 'fp23'"), message);
+        NotAvailableException alone = assertThrows(NotAvailableException.class, () -> machine.check(config));
+        assertEquals("backend gpu is not available: no device", alone.getMessage());
+    }
+
+    @Test
+    void failureInAStepIsKeptWithItsCause() {
+        StrictException strict = new StrictException("output of layer head asked for int8 x int8, but ran fp32");
+        RunResult result = RunFixture.runs(new RunFixture.Disturbed((_, _, step) -> {
+                    if (step == 2) {
+                        throw strict;
+                    }
+                }))
+                .train(RunFixture.Disturbed.config(), RunListener.SILENT);
+        assertEquals(RunResult.Status.FAILED, result.status());
+        assertSame(strict, result.failure().orElseThrow());
+        assertEquals(strict.getMessage(), result.message());
+        assertEquals(2, result.steps());
+        assertFalse(result.device().isEmpty());
     }
 
     @Test

@@ -42,6 +42,6 @@ public final class InitialWeights {
     }
 
     private static double uniform(int word) {
-        return RandomStream.uniform(word);
+        return RandomStream.fromWord(word);
     }
 }

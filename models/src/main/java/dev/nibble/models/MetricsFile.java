@@ -1,8 +1,7 @@
-package dev.nibble.cli;
+package dev.nibble.models;
 
 import dev.nibble.error.NibbleException;
-import dev.nibble.models.RunListener;
-import dev.nibble.models.StepRecord;
+import dev.nibble.models.files.IoReason;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -65,7 +64,7 @@ final class MetricsFile implements RunListener, AutoCloseable {
     }
 
     private NibbleException failure(IOException e) {
-        return new NibbleException(file + " cannot be written: " + Failure.of(e).message(), e);
+        return new NibbleException(file + " cannot be written: " + IoReason.of(e), e);
     }
 
     @Override

@@ -1,4 +1,4 @@
-package dev.nibble.cli;
+package dev.nibble.models.files;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;

@@ -1,4 +1,4 @@
-package dev.nibble.cli;
+package dev.nibble.models.files;
 
 import dev.nibble.error.NibbleException;
 import java.io.BufferedOutputStream;
@@ -11,22 +11,34 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
 /** Writes a file under a temporary name in its folder and moves it: a reader sees the old file or the whole new one. */
-final class AtomicFile {
-    /** Writes the content. */
+public final class AtomicFile {
+    /** What a file holds. */
     @FunctionalInterface
-    interface Content {
-        /** Writes to a buffered stream that the caller closes. */
+    public interface Content {
+        /**
+         * Writes to a buffered stream that the caller closes.
+         *
+         * @throws IOException if the stream refuses it
+         */
         void writeTo(OutputStream stream) throws IOException;
     }
 
+    private static final String TEMPORARY = ".tmp";
+
     private AtomicFile() {}
+
+    /** {@return whether this is what a process that was killed while it wrote a file has left} */
+    static boolean isTemporary(Path file) {
+        String name = file.getFileName().toString();
+        return name.startsWith(".") && name.endsWith(TEMPORARY);
+    }
 
     /**
      * Fails early: before an hour of work, not after.
      *
      * @throws NibbleException if the file could not be written
      */
-    static void requireWritable(Path file) {
+    public static void requireWritable(Path file) {
         Path folder = folder(file);
         String problem = "";
         if (!Files.exists(folder)) {
@@ -48,7 +60,7 @@ final class AtomicFile {
      *
      * @throws NibbleException if that fails; no partial file is left
      */
-    static void write(Path file, Content content) {
+    public static void write(Path file, Content content) {
         requireWritable(file);
         try {
             if (Files.exists(file) && !Files.isRegularFile(file)) {
@@ -57,15 +69,23 @@ final class AtomicFile {
                 writeAndMove(Files.exists(file) ? file.toRealPath() : file, content);
             }
         } catch (IOException e) {
-            throw new NibbleException(
-                    file + " cannot be written: " + Failure.of(e).message(), e);
+            throw new NibbleException(file + " cannot be written: " + IoReason.of(e), e);
         }
+    }
+
+    /**
+     * Writes text as UTF-8.
+     *
+     * @throws NibbleException if that fails; no partial file is left
+     */
+    public static void write(Path file, String text) {
+        write(file, stream -> stream.write(text.getBytes(StandardCharsets.UTF_8)));
     }
 
     private static void writeAndMove(Path file, Content content) throws IOException {
         Path temporary = folder(file)
                 .resolve(
-                        "." + file.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
+                        "." + file.getFileName() + "." + ProcessHandle.current().pid() + TEMPORARY);
         try {
             writeTo(temporary, content);
             move(temporary, file);
@@ -79,11 +99,6 @@ final class AtomicFile {
         try (OutputStream stream = new BufferedOutputStream(Files.newOutputStream(file))) {
             content.writeTo(stream);
         }
-    }
-
-    /** Writes text as UTF-8. */
-    static void write(Path file, String text) {
-        write(file, stream -> stream.write(text.getBytes(StandardCharsets.UTF_8)));
     }
 
     private static Path folder(Path file) {
