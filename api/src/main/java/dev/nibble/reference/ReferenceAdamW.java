@@ -25,8 +25,8 @@ public record ReferenceAdamW(
                 learningRate,
                 decay ? spec.weightDecay() : 0f,
                 clip,
-                (float) (1 / (1 - Math.pow(spec.beta1(), updates))),
-                (float) (1 / (1 - Math.pow(spec.beta2(), updates))));
+                (float) (1 / (1 - StrictMath.pow(spec.beta1(), updates))),
+                (float) (1 / (1 - StrictMath.pow(spec.beta2(), updates))));
     }
 
     /**

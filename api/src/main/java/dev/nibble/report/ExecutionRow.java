@@ -8,7 +8,7 @@ package dev.nibble.report;
  * @param requestedFormat formats asked for, left x right: {@code int8+int8 x int8}
  * @param storedFormat formats of the buffers that the kernel read
  * @param kernel name of the kernel
- * @param computeType arithmetic of the kernel: {@code int8 -> exact sum in fp32 fma}
+ * @param computeType arithmetic of the kernel: {@code exact int32, fp32 scale}
  * @param fromStoredCodes whether the product was computed from the stored codes
  * @param reason why stored and requested differ; empty if they do not
  */

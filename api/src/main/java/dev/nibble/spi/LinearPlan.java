@@ -1,5 +1,6 @@
 package dev.nibble.spi;
 
+import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
 import dev.nibble.gemm.Term;
@@ -8,6 +9,7 @@ import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.Role;
+import java.util.List;
 
 /**
  * Everything a layer does in a step, as data: three tensors to quantize, three products, and programs that advance the
@@ -34,7 +36,11 @@ public record LinearPlan(
         StateProgram afterOptimizer) {
     /** Checks that each product finds its planes. */
     public LinearPlan {
-        for (GemmSpec gemm : new GemmSpec[] {output, gradInput, gradWeight}) {
+        requireForm("output", output, Product.OUTPUT, Epilogue.STORE);
+        requireForm("gradInput", gradInput, Product.GRAD_INPUT, Epilogue.STORE);
+        requireForm(
+                "gradWeight", gradWeight, Product.GRAD_WEIGHT, Epilogue.ADD); // micro-batches and tied weights add up
+        for (GemmSpec gemm : List.of(output, gradInput, gradWeight)) {
             Product product = gemm.product();
             int planesA = operand(product.roleA(), product.contractionA(), input, weight, gradOutput)
                     .planes()
@@ -48,6 +54,13 @@ public record LinearPlan(
                             .formatted(product.label(), term.planeA(), term.planeB(), planesA, planesB));
                 }
             }
+        }
+    }
+
+    private static void requireForm(String name, GemmSpec gemm, Product product, Epilogue epilogue) {
+        if (gemm.product() != product || gemm.epilogue() != epilogue) {
+            throw new IllegalArgumentException("%s is a spec of %s with %s, but must be one of %s with %s"
+                    .formatted(name, gemm.product().label(), gemm.epilogue(), product.label(), epilogue));
         }
     }
 

@@ -52,7 +52,8 @@ public final class Plugins<P extends Named> {
     }
 
     private void accept(P provider) {
-        String module = provider.getClass().getModule().getName();
+        Module origin = provider.getClass().getModule();
+        String module = origin.isNamed() ? origin.getName() : "the class path";
         if (!Spi.accepts(provider.spiVersion())) {
             problems.add("%s '%s' of %s was built for SPI version %d, but %d..%d is needed"
                     .formatted(kind, provider.name(), module, provider.spiVersion(), Spi.OLDEST, Spi.VERSION));

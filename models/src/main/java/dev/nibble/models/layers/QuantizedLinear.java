@@ -1,6 +1,5 @@
 package dev.nibble.models.layers;
 
-import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.QuantizeSpec;
@@ -123,7 +122,6 @@ public final class QuantizedLinear implements AutoCloseable {
             multiply(
                     scope,
                     plan.output(),
-                    Epilogue.STORE,
                     input.operand(Contraction.COLUMNS),
                     weight(scope, plan, training).operand(Contraction.COLUMNS),
                     y);
@@ -165,13 +163,7 @@ public final class QuantizedLinear implements AutoCloseable {
         LinearPlan plan = context.plan();
         try (Quantized gradient = quantize(scope, plan.gradOutput(), gradOutput)) {
             try (Operand input = context.input()) {
-                multiply(
-                        scope,
-                        plan.gradWeight(),
-                        Epilogue.ADD,
-                        gradient.operand(Contraction.ROWS),
-                        input,
-                        weight.gradient());
+                multiply(scope, plan.gradWeight(), gradient.operand(Contraction.ROWS), input, weight.gradient());
             }
             Tensor gradInput = scope.allocate(
                     layer.site().name() + ".gradInput",
@@ -180,7 +172,6 @@ public final class QuantizedLinear implements AutoCloseable {
             multiply(
                     scope,
                     plan.gradInput(),
-                    Epilogue.STORE,
                     gradient.operand(Contraction.COLUMNS),
                     weight(scope, plan, true).operand(Contraction.ROWS),
                     gradInput);
@@ -234,9 +225,8 @@ public final class QuantizedLinear implements AutoCloseable {
         return backend.quantization().quantize(scope, spec, layer.site(), x, state);
     }
 
-    private void multiply(StepScope scope, GemmSpec spec, Epilogue epilogue, Operand a, Operand b, Tensor d) {
-        GemmSpec stored = new GemmSpec(spec.product(), spec.terms(), epilogue);
-        backend.gemm().multiply(scope, stored, layer.site(), a, b, d);
+    private void multiply(StepScope scope, GemmSpec spec, Operand a, Operand b, Tensor d) {
+        backend.gemm().multiply(scope, spec, layer.site(), a, b, d);
     }
 
     @Override

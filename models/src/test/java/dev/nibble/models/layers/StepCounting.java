@@ -64,7 +64,7 @@ public final class StepCounting implements QuantizerProvider, LinearQuantizer {
                 QuantizeSpec.both(Role.GRAD_OUTPUT, fp32),
                 GemmSpec.of(Product.OUTPUT, Epilogue.STORE),
                 GemmSpec.of(Product.GRAD_INPUT, Epilogue.STORE),
-                GemmSpec.of(Product.GRAD_WEIGHT, Epilogue.STORE),
+                GemmSpec.of(Product.GRAD_WEIGHT, Epilogue.ADD),
                 forward.build(),
                 update.build());
     }

@@ -80,7 +80,7 @@ final class ThresholdController {
         if (!settings.flipDamping()) {
             return alpha;
         }
-        float smallest = (float) Math.pow(settings.alpha(), SMALLEST_ROOT);
+        float smallest = (float) StrictMath.pow(settings.alpha(), SMALLEST_ROOT);
         return b.select(flip, b.maximum(b.sqrt(alpha), b.constant(smallest)), alpha);
     }
 
