@@ -13,8 +13,11 @@ import java.util.List;
  *
  * <p>Once an optimizer step, from the mean rate r of its forward passes: r &gt; rateMax: threshold · alpha; r &lt; rateMin:
  * threshold / alpha; else unchanged. When the direction flips, alpha first becomes its root, so that the threshold cannot
- * jump across a narrow distribution for ever. We bound alpha from below by the 64th root of its first value: a threshold
- * that has settled can still follow a distribution that drifts. A skipped step changes nothing.
+ * jump across a narrow distribution for ever. A skipped step changes nothing.
+ *
+ * <p>Two additions of ours let a settled threshold follow activations that grow: alpha never falls below the 64th root of its
+ * first value, and the third move in a row in one direction squares it, up to its first value. After a flip two moves
+ * return across what the last one overshot, so a third one means that the distribution itself has moved.
  */
 final class ThresholdController {
     static final String THRESHOLD = "threshold";
@@ -23,10 +26,12 @@ final class ThresholdController {
     static final String RATE = "rate";
 
     private static final String DIRECTION = "direction"; // of the last change: 1 up, -1 down, 0 none yet
+    private static final String STREAK = "streak"; // moves in a row in one direction
     private static final String CANDIDATE = "candidate"; // the threshold that the last forward pass used
     private static final String RATE_SUM = "rateSum";
     private static final String PASSES = "passes";
     private static final double SMALLEST_ROOT = 1.0 / 64;
+    private static final float MOVES_AFTER_A_FLIP = 2; // that return across what the move before the flip overshot
     private static final float SMALLEST_THRESHOLD = 0x1p-119f; // blocks below it have no residual at any threshold
 
     private ThresholdController() {}
@@ -38,6 +43,7 @@ final class ThresholdController {
                 StateVector.scalar(FLIPS, 0f),
                 StateVector.scalar(RATE, 0f),
                 StateVector.scalar(DIRECTION, 0f),
+                StateVector.scalar(STREAK, 0f),
                 StateVector.scalar(CANDIDATE, 0f),
                 StateVector.scalar(RATE_SUM, 0f),
                 StateVector.scalar(PASSES, 0f));
@@ -61,7 +67,8 @@ final class ThresholdController {
         Value tooFew = b.greater(b.constant(settings.rateMin()), rate);
         Value direction = b.subtract(tooMany, tooFew);
         Value flip = b.greater(zero, b.multiply(direction, b.state(DIRECTION)));
-        Value alpha = damped(b, settings, flip);
+        Value streak = b.select(direction, b.select(flip, one, b.add(b.state(STREAK), one)), zero);
+        Value alpha = settings.flipDamping() ? adapted(b, settings, flip, streak) : b.state(ALPHA);
         Value candidate = b.state(CANDIDATE);
         Value moved = b.select(
                 tooMany, b.multiply(candidate, alpha), b.select(tooFew, b.divide(candidate, alpha), candidate));
@@ -71,17 +78,20 @@ final class ThresholdController {
         keep(b, skipped, ALPHA, alpha);
         keep(b, skipped, FLIPS, b.add(b.state(FLIPS), flip));
         keep(b, skipped, RATE, rate);
+        keep(b, skipped, STREAK, streak);
         keep(b, skipped, DIRECTION, b.select(direction, direction, b.state(DIRECTION)));
         return b.set(RATE_SUM, zero).set(PASSES, zero).build();
     }
 
-    private static Value damped(StateProgram.Builder b, FallbackSettings settings, Value flip) {
+    private static Value adapted(StateProgram.Builder b, FallbackSettings settings, Value flip, Value streak) {
         Value alpha = b.state(ALPHA);
-        if (!settings.flipDamping()) {
-            return alpha;
-        }
-        float smallest = (float) StrictMath.pow(settings.alpha(), SMALLEST_ROOT);
-        return b.select(flip, b.maximum(b.sqrt(alpha), b.constant(smallest)), alpha);
+        Value smallest = b.constant((float) StrictMath.pow(settings.alpha(), SMALLEST_ROOT));
+        Value largest = b.constant(settings.alpha());
+        Value damped = b.maximum(b.sqrt(alpha), smallest);
+        Value square = b.multiply(alpha, alpha);
+        Value grown = b.select(b.greater(square, largest), largest, square);
+        Value moves = b.constant(MOVES_AFTER_A_FLIP);
+        return b.select(flip, damped, b.select(b.greater(streak, moves), grown, alpha));
     }
 
     private static void keep(StateProgram.Builder b, Value skipped, String state, Value value) {

@@ -162,7 +162,7 @@ class PlanTests {
     void delayedThresholdHasTheStateOfItsController() {
         LinearQuantizer quantizer = Step.quantizer("int8-fallback", Map.of("alpha", "1.5"));
         List<String> names =
-                List.of("threshold", "alpha", "flips", "rate", "direction", "candidate", "rateSum", "passes");
+                List.of("threshold", "alpha", "flips", "rate", "direction", "streak", "candidate", "rateSum", "passes");
         assertEquals(names, quantizer.state().stream().map(StateVector::name).toList());
         assertEquals(
                 StateVector.scalar("threshold", Float.POSITIVE_INFINITY),
@@ -176,7 +176,7 @@ class PlanTests {
                 List.of("candidate", "passes", "rateSum"),
                 plan.afterForward().results().keySet().stream().sorted().toList());
         assertEquals(
-                List.of("alpha", "direction", "flips", "passes", "rate", "rateSum", "threshold"),
+                List.of("alpha", "direction", "flips", "passes", "rate", "rateSum", "streak", "threshold"),
                 plan.afterOptimizer().results().keySet().stream().sorted().toList());
     }
 

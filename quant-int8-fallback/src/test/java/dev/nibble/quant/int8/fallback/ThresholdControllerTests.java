@@ -147,6 +147,50 @@ class ThresholdControllerTests {
     }
 
     @Test
+    void thirdMoveInARowSquaresAlphaUpToItsFirstValue() {
+        Layer layer = layer(2);
+        layer.step(0.5f);
+        layer.step(0.05f);
+        layer.step(0.5f);
+        float fourthRoot = (float) Math.sqrt((float) Math.sqrt(1.3f));
+        assertEquals(fourthRoot, layer.get("alpha"), "two flips");
+        layer.step(0.5f);
+        assertEquals(fourthRoot, layer.get("alpha"), "the second move in a row may still return across an overshoot");
+        layer.step(0.5f);
+        assertEquals(fourthRoot * fourthRoot, layer.get("alpha"));
+        layer.step(0.2f);
+        layer.step(0.5f);
+        layer.step(0.5f);
+        assertEquals(fourthRoot * fourthRoot, layer.get("alpha"), "a step inside the window ends the row");
+        layer.step(0.5f);
+        layer.step(0.5f);
+        assertEquals(1.3f, layer.get("alpha"));
+    }
+
+    @Test
+    void settledThresholdCatchesUpWithActivationsThatGrow() {
+        // alpha at its floor, e^0.0041, would fall behind activations that grow by 5 %, e^0.049, a step. It is squared
+        // from
+        // the third move on, and passes the drift after 4 squarings; by then threshold and activations are 0.25 apart,
+        // 0.8 sigma, which it makes good within a few moves.
+        float[] metrics = logNormal(0.3);
+        Layer layer = layer(1);
+        for (int step = 0; step < 20; step++) {
+            layer.step(step % 2 == 0 ? 1f : 0f);
+        }
+        layer.state.put("threshold", new float[] {right(metrics)});
+        int outside = 0;
+        int steps = 100;
+        for (int step = 0; step < steps; step++) {
+            for (int i = 0; i < metrics.length; i++) {
+                metrics[i] *= 1.05f;
+            }
+            outside += layer.step(metrics) > 0.6 ? 1 : 0;
+        }
+        assertTrue(outside <= 10, outside + " of " + steps + " steps with more than 60 % of the blocks");
+    }
+
+    @Test
     void alphaStopsAtThe64thRootOfItsFirstValue() {
         Layer layer = layer(2);
         for (int i = 0; i < 20; i++) {
