@@ -22,6 +22,7 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /** A backend whose device is the host: memory, steps and read-out here, operations given. */
@@ -30,7 +31,7 @@ public final class HostBackend implements Backend {
     private final String description;
     private final HostRuntime runtime;
     private final Operations operations;
-    private boolean inStep;
+    private Optional<HostScope> step = Optional.empty();
     private boolean open = true;
 
     /**
@@ -99,6 +100,7 @@ public final class HostBackend implements Backend {
 
     @Override
     public void write(Tensor tensor, float[] values) {
+        requireOpen();
         float[] target = HostTensor.floats(tensor);
         requireLength(tensor, target.length, values.length);
         System.arraycopy(values, 0, target, 0, values.length);
@@ -106,6 +108,7 @@ public final class HostBackend implements Backend {
 
     @Override
     public void write(Tensor tensor, int[] values) {
+        requireOpen();
         int[] target = HostTensor.ints(tensor);
         requireLength(tensor, target.length, values.length);
         System.arraycopy(values, 0, target, 0, values.length);
@@ -157,7 +160,7 @@ public final class HostBackend implements Backend {
 
     private void requireReadable(String label) {
         requireOpen();
-        if (inStep) {
+        if (step.isPresent()) {
             throw new IllegalStateException(label + " is read inside a step; a device value can be read after it");
         }
     }
@@ -171,35 +174,41 @@ public final class HostBackend implements Backend {
     @Override
     public StepScope beginStep(StepContext context) {
         requireOpen();
-        if (inStep) {
+        if (step.isPresent()) {
             throw new IllegalStateException("backend " + name + " is in a step already; close it first");
         }
-        inStep = true;
-        return new HostScope(context, runtime.memory(), () -> inStep = false);
+        HostScope scope = new HostScope(context, runtime.memory(), () -> step = Optional.empty());
+        step = Optional.of(scope);
+        return scope;
     }
 
     @Override
     public List<NonFinite> takeNonFinite() {
+        requireReadable("the list of operands that are not finite");
         return runtime.takeNonFinite();
     }
 
     @Override
     public QuantizeOps quantization() {
+        requireOpen();
         return operations.quantization();
     }
 
     @Override
     public GemmBackend gemm() {
+        requireOpen();
         return operations.gemm();
     }
 
     @Override
     public NeuralOps neural() {
+        requireOpen();
         return operations.neural();
     }
 
     @Override
     public OptimizerOps optimizer() {
+        requireOpen();
         return operations.optimizer();
     }
 
@@ -216,6 +225,7 @@ public final class HostBackend implements Backend {
     @Override
     public void close() {
         if (open) {
+            step.ifPresent(HostScope::close);
             open = false;
             operations.onClose().run();
             runtime.memory().trim();

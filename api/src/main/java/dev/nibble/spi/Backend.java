@@ -32,10 +32,10 @@ public interface Backend extends AutoCloseable {
     /** {@return new state vectors with their first values, owned by the caller} */
     DeviceState allocateState(List<StateVector> vectors);
 
-    /** Copies values to an FP32 tensor. */
+    /** Copies values to an FP32 tensor; enqueued like any operation. */
     void write(Tensor tensor, float[] values);
 
-    /** Copies values to an INT32 tensor. */
+    /** Copies values to an INT32 tensor; enqueued like any operation. */
     void write(Tensor tensor, int[] values);
 
     /**
@@ -67,7 +67,11 @@ public interface Backend extends AutoCloseable {
      */
     StepScope beginStep(StepContext context);
 
-    /** {@return the operands that were not finite since the last call, in the order they were met} */
+    /**
+     * {@return the operands that were not finite since the last call, in the order they were met}
+     *
+     * @throws IllegalStateException inside a step
+     */
     List<NonFinite> takeNonFinite();
 
     /** {@return quantization} */

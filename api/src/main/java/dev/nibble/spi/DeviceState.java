@@ -1,6 +1,7 @@
 package dev.nibble.spi;
 
 import dev.nibble.tensor.Tensor;
+import java.util.Collections;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -29,7 +30,7 @@ public final class DeviceState implements AutoCloseable {
 
     /** {@return all vectors by name, sorted} */
     public Map<String, Tensor> all() {
-        return Map.copyOf(vectors);
+        return Collections.unmodifiableMap(vectors);
     }
 
     @Override

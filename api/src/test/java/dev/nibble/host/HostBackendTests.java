@@ -72,6 +72,26 @@ class HostBackendTests {
     }
 
     @Test
+    void whatWasNotFiniteIsNotAskedForInsideAStep() {
+        try (StepScope _ = backend.beginStep(CONTEXT)) {
+            assertThrows(IllegalStateException.class, backend::takeNonFinite);
+        }
+        assertEquals(List.of(), backend.takeNonFinite());
+    }
+
+    @Test
+    void closedBackendComputesNothingAndHasClosedItsStep() {
+        backend.beginStep(CONTEXT).allocate("t", DType.FP32, Shape.of(4));
+        backend.close();
+        assertEquals(0, backend.memory().live(MemoryTag.SCRATCH));
+        assertThrows(IllegalStateException.class, backend::neural);
+        assertThrows(IllegalStateException.class, backend::gemm);
+        assertThrows(IllegalStateException.class, backend::quantization);
+        IllegalStateException e = assertThrows(IllegalStateException.class, backend::optimizer);
+        assertEquals("backend reference is used after it was closed", e.getMessage());
+    }
+
+    @Test
     void onlyOneStepIsOpen() {
         try (StepScope scope = backend.beginStep(CONTEXT)) {
             assertEquals(CONTEXT, scope.context());

@@ -151,8 +151,8 @@ class Int8QuantizeTests {
             assertArrayEquals(new byte[] {64, 127, 0, 0, 0, 0, 106, -127}, codes);
             assertArrayEquals(new float[] {2 / 127f, Float.NaN, Float.NaN, 6 / 127f}, scales);
             assertTrue(Float.isNaN(Session.statistic(quantized, Statistic.AMAX)));
-            assertEquals(List.of(new NonFinite(Session.SITE, Role.GRAD_OUTPUT)), session.backend.takeNonFinite());
-            assertEquals(List.of(), session.backend.takeNonFinite());
+            assertEquals(List.of(new NonFinite(Session.SITE, Role.GRAD_OUTPUT)), session.takeNonFinite());
+            assertEquals(List.of(), session.takeNonFinite());
         }
     }
 
@@ -164,10 +164,10 @@ class Int8QuantizeTests {
             QuantizeSpec spec = both(ROW, Rounding.NEAREST_EVEN);
             assertEquals(
                     Float.POSITIVE_INFINITY, Session.statistic(session.quantize(spec, infinite, 1, 2), Statistic.AMAX));
-            session.backend.takeNonFinite();
+            session.takeNonFinite();
             assertEquals(3f, Session.statistic(session.quantize(spec, finite, 1, 2), Statistic.AMAX));
             assertEquals(0f, Session.statistic(session.quantize(spec, finite, 1, 2), Statistic.FALLBACK_RATE));
-            assertEquals(List.of(), session.backend.takeNonFinite());
+            assertEquals(List.of(), session.takeNonFinite());
         }
     }
 

@@ -129,7 +129,7 @@ class ResidualTests {
             for (float scale : Session.scales(operand, 1)) {
                 assertTrue(Float.isFinite(scale));
             }
-            session.backend.takeNonFinite();
+            session.takeNonFinite();
         }
     }
 

@@ -17,6 +17,7 @@ import dev.nibble.quant.Statistic;
 import dev.nibble.quant.Threshold;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.DeviceState;
+import dev.nibble.spi.NonFinite;
 import dev.nibble.spi.Quantized;
 import dev.nibble.spi.Site;
 import dev.nibble.spi.StepContext;
@@ -38,7 +39,7 @@ final class Session implements AutoCloseable {
     static final Site SITE = new Site("blocks.0.mlp.down", 5);
 
     final HostBackend backend = (HostBackend) new ReferenceBackendProvider().open(new BackendOptions(SEED, 0, false));
-    final StepScope scope;
+    StepScope scope;
     private final List<AutoCloseable> open = new ArrayList<>();
 
     Session() {
@@ -130,6 +131,15 @@ final class Session implements AutoCloseable {
         Tensor tensor = tensor(d, a.rows(), b.rows());
         backend.gemm().multiply(scope, spec, SITE, a, b, tensor);
         return HostTensor.floats(tensor).clone();
+    }
+
+    /** Ends the step, since a step cannot be asked, and begins it again. */
+    List<NonFinite> takeNonFinite() {
+        StepContext context = scope.context();
+        scope.close();
+        List<NonFinite> taken = backend.takeNonFinite();
+        scope = backend.beginStep(context);
+        return taken;
     }
 
     @Override

@@ -82,7 +82,7 @@ class UnscaledTests {
                     session.quantize(both(DType.BF16), new float[] {Float.POSITIVE_INFINITY, 1}, 1, 2),
                     Contraction.COLUMNS);
             assertEquals(Float.POSITIVE_INFINITY, session.dequantize(operand)[0]);
-            assertEquals(Role.WEIGHT, session.backend.takeNonFinite().getFirst().role());
+            assertEquals(Role.WEIGHT, session.takeNonFinite().getFirst().role());
         }
     }
 
