@@ -59,7 +59,7 @@ class ReportTests {
                         row("blocks.0.mlp.down", "int8 x int8"),
                         row("blocks.1.mlp.down", "int8 x int8"),
                         row("head", "fp32 x fp32")),
-                List.of(new LayerTelemetry("blocks.0.mlp.down", 0, 3, 0.25, 2, 4)),
+                List.of(new LayerTelemetry("blocks.0.mlp.down", 0, 3, 0.25, 2, 4, new java.util.TreeMap<>())),
                 "a model");
         return new FinishedRun(RunConfig.of("text").with("data.path", NASTY), Path.of("out"), result);
     }

@@ -1,5 +1,9 @@
 package dev.nibble.models;
 
+import java.util.Collections;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
 /**
  * How the input of one layer was quantized in one step.
  *
@@ -9,6 +13,18 @@ package dev.nibble.models;
  * @param fallbackRate share of blocks with a residual, in [0, 1]; 0 if the quantizer has no fallback
  * @param threshold block amax above which a block fell back; 0 if the quantizer has no fallback
  * @param outlierRatio largest over median block amax; 0 if the quantizer has no fallback
+ * @param state the quantizer's state vectors of length 1 after the step, by name, sorted
  */
 public record LayerTelemetry(
-        String layer, int step, double amax, double fallbackRate, double threshold, double outlierRatio) {}
+        String layer,
+        int step,
+        double amax,
+        double fallbackRate,
+        double threshold,
+        double outlierRatio,
+        SortedMap<String, Double> state) {
+    /** Copies the map. */
+    public LayerTelemetry {
+        state = Collections.unmodifiableSortedMap(new TreeMap<>(state));
+    }
+}

@@ -77,6 +77,7 @@ final class RunJson {
         json.put("fallbackRate", row.fallbackRate());
         json.put("threshold", row.threshold());
         json.put("outlierRatio", row.outlierRatio());
+        json.put("state", row.state());
         return json;
     }
 

@@ -18,6 +18,8 @@ import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.function.Function;
 
 /**
@@ -146,13 +148,20 @@ final class TrainingLoop implements AutoCloseable {
 
     private LayerTelemetry telemetry(QuantizedLinear linear, int step) {
         float[] statistics = backend.readFloats(linear.statistics()); // [Statistic.count()]
+        SortedMap<String, Double> state = new TreeMap<>();
+        linear.state().all().forEach((name, vector) -> {
+            if (vector.shape().elements() == 1) {
+                state.put(name, (double) backend.readFloats(vector)[0]);
+            }
+        });
         return new LayerTelemetry(
                 linear.layer().site().name(),
                 step,
                 statistics[Statistic.AMAX.ordinal()],
                 statistics[Statistic.FALLBACK_RATE.ordinal()],
                 statistics[Statistic.THRESHOLD.ordinal()],
-                statistics[Statistic.OUTLIER_RATIO.ordinal()]);
+                statistics[Statistic.OUTLIER_RATIO.ordinal()],
+                state);
     }
 
     /** {@return whether the run goes on} */

@@ -129,7 +129,8 @@ class RunFolderTests {
                 List.of(),
                 List.of(new Evaluation(2, Double.NEGATIVE_INFINITY)),
                 List.of(),
-                List.of(new LayerTelemetry("head", 0, 2, 0.5, Double.NaN, 0)),
+                List.of(new LayerTelemetry(
+                        "head", 0, 2, 0.5, Double.NaN, 0, new java.util.TreeMap<>(java.util.Map.of("flips", 3.0)))),
                 "model");
         String json = RunJson.ended(ORIGIN, RunConfig.of("text"), folder, result);
         requireWellFormed(json);
