@@ -27,7 +27,7 @@ final class ThresholdController {
 
     private static final String DIRECTION = "direction"; // of the last change: 1 up, -1 down, 0 none yet
     private static final String STREAK = "streak"; // moves in a row in one direction
-    private static final String CANDIDATE = "candidate"; // the threshold that the last forward pass used
+    private static final String CANDIDATE = "candidate"; // the largest threshold that a forward pass of this step used
     private static final String RATE_SUM = "rateSum";
     private static final String PASSES = "passes";
     private static final double SMALLEST_ROOT = 1.0 / 64;
@@ -52,9 +52,10 @@ final class ThresholdController {
     static StateProgram afterForward() {
         StateProgram.Builder b = StateProgram.builder();
         Value rate = b.input(StateInput.INPUT_STATISTICS, Statistic.FALLBACK_RATE.ordinal());
+        Value threshold = b.input(StateInput.INPUT_STATISTICS, Statistic.THRESHOLD.ordinal());
         return b.set(RATE_SUM, b.add(b.state(RATE_SUM), rate))
                 .set(PASSES, b.add(b.state(PASSES), b.constant(1)))
-                .set(CANDIDATE, b.input(StateInput.INPUT_STATISTICS, Statistic.THRESHOLD.ordinal()))
+                .set(CANDIDATE, b.maximum(b.state(CANDIDATE), threshold))
                 .build();
     }
 
@@ -80,7 +81,7 @@ final class ThresholdController {
         keep(b, skipped, RATE, rate);
         keep(b, skipped, STREAK, streak);
         keep(b, skipped, DIRECTION, b.select(direction, direction, b.state(DIRECTION)));
-        return b.set(RATE_SUM, zero).set(PASSES, zero).build();
+        return b.set(RATE_SUM, zero).set(PASSES, zero).set(CANDIDATE, zero).build();
     }
 
     private static Value adapted(StateProgram.Builder b, FallbackSettings settings, Value flip, Value streak) {

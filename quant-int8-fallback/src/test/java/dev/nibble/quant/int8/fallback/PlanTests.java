@@ -176,7 +176,7 @@ class PlanTests {
                 List.of("candidate", "passes", "rateSum"),
                 plan.afterForward().results().keySet().stream().sorted().toList());
         assertEquals(
-                List.of("alpha", "direction", "flips", "passes", "rate", "rateSum", "streak", "threshold"),
+                List.of("alpha", "candidate", "direction", "flips", "passes", "rate", "rateSum", "streak", "threshold"),
                 plan.afterOptimizer().results().keySet().stream().sorted().toList());
     }
 
