@@ -75,7 +75,8 @@ public final class Runs {
     }
 
     /**
-     * Trains. The result says how the run ended; what goes wrong after the first step has begun is in it.
+     * Trains. The result says how the run ended: a {@link dev.nibble.error.NibbleException}, or a plan that a quantizer refuses,
+     * is in it once the backend is open. What a listener throws passes through.
      *
      * @param config what to run
      * @param listener hears of every step, and may end the run
