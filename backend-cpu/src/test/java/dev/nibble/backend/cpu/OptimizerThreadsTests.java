@@ -12,7 +12,7 @@ import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class CpuOptimizerTests {
+class OptimizerThreadsTests {
     private static final AdamW SPEC = new AdamW(0.9f, 0.95f, 1e-8f, 0.1f);
 
     /** {@return parameter, moments and control after three updates, the second one skipped} */
@@ -40,7 +40,8 @@ class CpuOptimizerTests {
         assertEquals(2f, floats(expected.getLast())[Control.UPDATES.ordinal()]);
         for (int threads = 1; threads <= 3; threads++) {
             try (Workers workers = new Workers(threads)) {
-                List<HostTensor> actual = train(new CpuOptimizer(scope.runtime(), workers), scope, length);
+                List<HostTensor> actual =
+                        train(new ReferenceOptimizer(scope.runtime(), workers::forEach), scope, length);
                 for (int i = 0; i < expected.size(); i++) {
                     TestScope.assertSameBits(
                             "tensor " + i + " on " + threads + " threads",
