@@ -11,8 +11,13 @@ import java.util.Arrays;
 public final class Segments {
     /** An s32 sum of ±127 codes cannot overflow before this length: 131072 · 127² &lt; 2^31. */
     public static final int INTEGER_LIMIT = 131072;
-    /** Length of an FP8 chain before it is promoted (as on tensor cores with promotion every 128). */
+    /**
+     * Length of an FP32 chain of scaled codes before it is promoted (as on tensor cores with promotion every 128): FP8,
+     * and operands of different families.
+     */
     public static final int FP8_LIMIT = 128;
+
+    private static final long LARGEST_SUM = Integer.MAX_VALUE;
 
     private Segments() {}
 
@@ -21,7 +26,7 @@ public final class Segments {
      *
      * @param a format of the left planes
      * @param granularityA granularity of the left planes
-     * @param b format of the right planes, of the same family
+     * @param b format of the right planes
      * @param granularityB granularity of the right planes
      * @param k length of the whole contraction
      * @param from first index of the part
@@ -30,15 +35,7 @@ public final class Segments {
      */
     public static long[] bounds(
             DType a, Granularity granularityA, DType b, Granularity granularityB, long k, long from, long to) {
-        if (a.family() != b.family()) {
-            throw new IllegalArgumentException(a.label() + " and " + b.label()
-                    + " cannot be multiplied; both operands must be integers, 8-bit floats, or wider floats");
-        }
-        long limit = switch (a.family()) {
-            case INTEGER -> INTEGER_LIMIT;
-            case FP8 -> FP8_LIMIT;
-            case FLOAT, INDEX -> Long.MAX_VALUE;
-        };
+        long limit = limit(a, b);
         long[] bounds = new long[16];
         int count = 0;
         long at = from;
@@ -54,6 +51,19 @@ public final class Segments {
             bounds[count++] = at;
         }
         return Arrays.copyOf(bounds, count);
+    }
+
+    private static long limit(DType a, DType b) {
+        return switch (Arithmetic.of(a, b)) {
+            // Only exponent formats against wide codes come below the usual limit.
+            case EXACT -> Math.min(INTEGER_LIMIT, Long.highestOneBit(LARGEST_SUM / (long) (largest(a) * largest(b))));
+            case CHAIN -> FP8_LIMIT;
+            case FLOAT -> Long.MAX_VALUE;
+        };
+    }
+
+    private static float largest(DType format) {
+        return format == DType.INT4 ? 8 : format.top(); // a lower digit reaches -8
     }
 
     private static long nextMultiple(long at, long unit) {

@@ -15,6 +15,7 @@ import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateVector;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Nibbles;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
@@ -79,7 +80,7 @@ public final class HostBackend implements Backend {
             case FP32 -> Arrays.fill(HostTensor.floats(tensor), 0f);
             case INT32 -> Arrays.fill(HostTensor.ints(tensor), 0);
             case BF16, FP16 -> Arrays.fill(tensor.shorts(), (short) 0);
-            case INT8, E4M3, E5M2 -> Arrays.fill(tensor.bytes(), (byte) 0);
+            case INT8, E4M3, E5M2, E4M0, INT4, UINT4, E3M0 -> Arrays.fill(tensor.bytes(), (byte) 0);
         }
         return tensor;
     }
@@ -135,15 +136,22 @@ public final class HostBackend implements Backend {
         int rows = Math.toIntExact(host.rows());
         int k = Math.toIntExact(host.k());
         DType dtype = stored.codes().dtype();
-        ByteBuffer out = ByteBuffer.allocate(Math.multiplyExact(Math.multiplyExact(rows, k), dtype.byteSize()))
+        int size = Math.max(1, dtype.bits() / 8); // a 4-bit code is read into a byte of its own
+        ByteBuffer out = ByteBuffer.allocate(Math.multiplyExact(Math.multiplyExact(rows, k), size))
                 .order(ByteOrder.LITTLE_ENDIAN);
+        int pitch = stored.pitch();
         for (int row = 0; row < rows; row++) {
             for (int i = 0; i < k; i++) {
-                int at = stored.transposed() ? i * rows + row : row * k + i;
+                int at = stored.transposed() ? i * pitch + row : row * pitch + i;
                 switch (dtype) {
                     case FP32 -> out.putFloat(HostTensor.floats(stored.codes())[at]);
                     case BF16, FP16 -> out.putShort(stored.codes().shorts()[at]);
-                    case INT8, E4M3, E5M2 -> out.put(stored.codes().bytes()[at]);
+                    case INT8, E4M3, E5M2, E4M0 -> out.put(stored.codes().bytes()[at]);
+                    case INT4 ->
+                        out.put((byte)
+                                Nibbles.value(dtype, Nibbles.get(stored.codes().bytes(), at)));
+                    case UINT4, E3M0 ->
+                        out.put((byte) Nibbles.get(stored.codes().bytes(), at));
                     case INT32 -> throw new IllegalStateException("an operand cannot be int32");
                 }
             }

@@ -43,7 +43,7 @@ public final class HostMemory {
             throw new IllegalArgumentException(label + " " + shape + " has " + shape.elements()
                     + " elements, but a tensor on the host can have at most " + LARGEST_ARRAY);
         }
-        int length = (int) shape.elements();
+        int length = (int) (dtype.packed() ? dtype.bytes(shape) : shape.elements());
         HostStorage storage = new HostStorage(this, array(label, dtype, length), dtype, length, tag);
         count(tag, storage.byteSize());
         openTensors++;
@@ -60,7 +60,7 @@ public final class HostMemory {
             return java.lang.reflect.Array.newInstance(type, length);
         } catch (OutOfMemoryError e) {
             throw new NibbleException(
-                    label + " needs " + (long) length * dtype.byteSize() + " bytes more than the Java heap has (live: "
+                    label + " needs " + HostStorage.bytes(dtype, length) + " bytes more than the Java heap has (live: "
                             + liveBytes + " bytes); lower the batch or raise -Xmx",
                     e);
         }
@@ -70,7 +70,7 @@ public final class HostMemory {
         return switch (dtype) {
             case FP32 -> float.class;
             case BF16, FP16 -> short.class;
-            case INT8, E4M3, E5M2 -> byte.class;
+            case INT8, E4M3, E5M2, E4M0, INT4, UINT4, E3M0 -> byte.class;
             case INT32 -> int.class;
         };
     }

@@ -21,7 +21,12 @@ final class HostStorage {
     }
 
     long byteSize() {
-        return (long) length * dtype.byteSize();
+        return bytes(dtype, length);
+    }
+
+    /** {@return bytes of an array; one of a packed format counts bytes, not elements} */
+    static long bytes(DType dtype, int length) {
+        return dtype.packed() ? length : (long) length * (dtype.bits() / 8);
     }
 
     void retain() {

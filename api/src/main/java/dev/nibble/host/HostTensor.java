@@ -40,7 +40,7 @@ public final class HostTensor implements Tensor {
         return (int[]) of(tensor).array(DType.INT32);
     }
 
-    /** {@return the array of an INT8, E4M3 or E5M2 tensor} */
+    /** {@return the array of a tensor of one-byte elements, or of two 4-bit elements a byte} */
     public byte[] bytes() {
         requireOpen();
         if (storage.array instanceof byte[] bytes) {

@@ -13,9 +13,10 @@ import java.util.Locale;
  * under a random purpose of its own ({@link #purpose}).
  *
  * @param role what the tensor is to the layer
+ * @param transform what is done to the matrix first
  * @param operands one or two, with different contractions
  */
-public record QuantizeSpec(Role role, List<OperandSpec> operands) {
+public record QuantizeSpec(Role role, Transform transform, List<OperandSpec> operands) {
     /** Checks the operands. */
     public QuantizeSpec {
         operands = List.copyOf(operands);
@@ -26,10 +27,25 @@ public record QuantizeSpec(Role role, List<OperandSpec> operands) {
         }
     }
 
+    /** Makes a spec without a transform. */
+    public QuantizeSpec(Role role, List<OperandSpec> operands) {
+        this(role, new Transform.Identity(), operands);
+    }
+
     /** {@return a spec with the same planes for both contractions} */
     public static QuantizeSpec both(Role role, List<PlaneSpec> planes) {
         return new QuantizeSpec(
                 role, List.of(new OperandSpec(Contraction.COLUMNS, planes), new OperandSpec(Contraction.ROWS, planes)));
+    }
+
+    /** {@return this spec with a transform} */
+    public QuantizeSpec with(Transform newTransform) {
+        return new QuantizeSpec(role, newTransform, operands);
+    }
+
+    /** {@return this spec for one contraction alone; the codes are the same, as long as no draw was shared} */
+    public QuantizeSpec only(Contraction contraction) {
+        return new QuantizeSpec(role, transform, List.of(operand(contraction)));
     }
 
     /** {@return the operand for a contraction} */

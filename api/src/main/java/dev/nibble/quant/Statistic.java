@@ -9,7 +9,11 @@ public enum Statistic {
     /** The threshold that decided it; 0 without a residual plane. */
     THRESHOLD,
     /** The largest block amax over the median block amax, where there is a residual plane; else 0. */
-    OUTLIER_RATIO;
+    OUTLIER_RATIO,
+    /** Share of elements beyond the range of the codes before rounding, where the scale was given; else 0. */
+    SATURATED,
+    /** The scale of the first plane of the first operand, where a tensor has one; else 0. */
+    SCALE;
 
     /** {@return how many there are: the length of the vector} */
     public static int count() {

@@ -22,4 +22,20 @@ public sealed interface Threshold {
             }
         }
     }
+
+    /**
+     * As {@link Delayed}, but at most a share of the blocks falls back: the threshold in force is the larger of the state's
+     * and the nearest-rank quantile {@code 1 - largestRate} of this tensor. Needs a second pass.
+     *
+     * @param state name of the layer's state vector; element 0 counts
+     * @param largestRate in (0, 1]
+     */
+    record Capped(String state, double largestRate) implements Threshold {
+        /** Checks the range. */
+        public Capped {
+            if (!(largestRate > 0 && largestRate <= 1)) {
+                throw new IllegalArgumentException("largestRate is " + largestRate + ", but must be in (0, 1]");
+            }
+        }
+    }
 }

@@ -10,6 +10,10 @@ public final class Purpose {
     public static final int INITIAL_WEIGHT = 2;
     /** Order of the training data. */
     public static final int DATA_ORDER = 3;
+    /** Which rows of dY enter the gradient of the input. */
+    public static final int SAMPLE_GRAD_INPUT = 4;
+    /** Which tokens enter the gradient of the weight. */
+    public static final int SAMPLE_GRAD_WEIGHT = 5;
 
     private Purpose() {}
 }

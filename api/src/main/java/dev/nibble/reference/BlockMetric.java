@@ -1,5 +1,7 @@
 package dev.nibble.reference;
 
+import dev.nibble.quant.Contraction;
+import dev.nibble.quant.Criterion;
 import dev.nibble.quant.Statistic;
 import java.util.Arrays;
 
@@ -7,9 +9,61 @@ import java.util.Arrays;
 public final class BlockMetric {
     private BlockMetric() {}
 
-    /** {@return whether a block has a residual: its amax is finite, at least 2^-119, and above the threshold} */
+    /**
+     * {@return whether a block has a residual: its metric is above the threshold, and its amax is finite and at least
+     * 2^-119}
+     */
+    public static boolean flagged(float metric, float threshold, float amax) {
+        return metric > threshold && amax >= GroupScale.SMALLEST_AMAX && Float.isFinite(amax);
+    }
+
+    /** {@return whether a block has a residual by its amax} */
     public static boolean flagged(float amax, float threshold) {
-        return amax > threshold && amax >= GroupScale.SMALLEST_AMAX && Float.isFinite(amax);
+        return flagged(amax, threshold, amax);
+    }
+
+    /**
+     * {@return the metric of each block}
+     *
+     * @param criterion which
+     * @param grid the blocks of x
+     * @param amaxes of the blocks, [kGroups][rowGroups]
+     * @param rest what the first plane leaves over, [rows, cols]
+     * @param x [rows, cols]
+     */
+    public static float[] of(
+            Criterion criterion, ScaleGrid grid, float[] amaxes, float[] rest, float[] x, int rows, int cols) {
+        return switch (criterion) {
+            case ABSMAX -> amaxes;
+            case L1 -> magnitudes(grid, rest, rows, cols);
+            case L1_RELATIVE -> {
+                float[] errors = magnitudes(grid, rest, rows, cols); // [kGroups][rowGroups]
+                float[] sizes = magnitudes(grid, x, rows, cols); // [kGroups][rowGroups]
+                for (int group = 0; group < errors.length; group++) {
+                    errors[group] = sizes[group] == 0 ? 0 : errors[group] / sizes[group];
+                }
+                yield errors;
+            }
+        };
+    }
+
+    /** Sums |x| over each block: the rows of a block by {@link LaneSum}, then their sums by {@link LaneSum}. */
+    private static float[] magnitudes(ScaleGrid grid, float[] x, int rows, int cols) {
+        boolean columns = grid.contraction() == Contraction.COLUMNS;
+        int height = Math.min(rows, columns ? grid.groupRows() : grid.groupK());
+        int width = Math.min(cols, columns ? grid.groupK() : grid.groupRows());
+        float[] sums = new float[grid.groups()]; // [kGroups][rowGroups]
+        for (int row = 0; row < rows; row += height) {
+            int count = Math.min(height, rows - row);
+            for (int col = 0; col < cols; col += width) {
+                float[] rowSums = new float[count]; // [rows of the block]
+                for (int i = 0; i < count; i++) {
+                    rowSums[i] = LaneSum.magnitudes(x, (row + i) * cols + col, Math.min(width, cols - col));
+                }
+                sums[grid.group(row, col)] = LaneSum.sum(rowSums, 0, count);
+            }
+        }
+        return sums;
     }
 
     /**

@@ -1,55 +1,50 @@
 package dev.nibble.reference;
 
 import dev.nibble.host.HostTensor;
-import dev.nibble.quant.Rounding;
 import dev.nibble.tensor.Bf16;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Fp16;
 import dev.nibble.tensor.Fp8;
+import dev.nibble.tensor.Nibbles;
 
-/** The codes of one plane, by the value that they stand for at scale 1. */
+/** The codes of one plane, a matrix as stored, by the bits or by the value that they stand for at scale 1. */
 final class CodeArray {
     private static final byte[] NO_BYTES = {};
     private static final short[] NO_SHORTS = {};
     private static final float[] NO_FLOATS = {};
 
     private final DType format;
-    private final byte[] bytes; // the tensor's elements if the format has one byte, else empty
-    private final short[] shorts; // the tensor's elements if the format has two bytes, else empty
-    private final float[] floats; // the tensor's elements if the format is FP32, else empty
+    private final int pitch; // elements from row to row
+    private final byte[] bytes; // of a format of 4 or 8 bits, else empty
+    private final short[] shorts; // of a format of 16 bits, else empty
+    private final float[] floats; // of FP32, else empty
 
     CodeArray(HostTensor codes) {
         format = codes.dtype();
-        bytes = format.byteSize() == 1 ? codes.bytes() : NO_BYTES;
-        shorts = format.byteSize() == 2 ? codes.shorts() : NO_SHORTS;
-        floats = format.byteSize() == 4 ? HostTensor.floats(codes) : NO_FLOATS;
+        pitch = (int) format.pitch(codes.shape().cols());
+        bytes = format.bits() <= 8 ? codes.bytes() : NO_BYTES;
+        shorts = format.bits() == 16 ? codes.shorts() : NO_SHORTS;
+        floats = format == DType.FP32 ? HostTensor.floats(codes) : NO_FLOATS;
     }
 
-    /** Stores the code of a scaled value; {@code u} counts if the rounding is stochastic. */
-    void round(int at, float t, Rounding rounding, float u) {
+    /** Stores the bits of a code. */
+    void set(int row, int col, int bits) {
+        int at = row * pitch + col;
         switch (format) {
-            case INT8 -> bytes[at] = rounding == Rounding.NEAREST_EVEN ? Rounder.nearest(t) : Rounder.stochastic(t, u);
-            case E4M3, E5M2 -> bytes[at] = Fp8.encode(format, t);
-            case BF16 -> shorts[at] = Bf16.encode(t);
-            case FP16 -> shorts[at] = Fp16.encode(t);
-            case FP32 -> floats[at] = t;
-            case INT32 -> throw new IllegalStateException("an operand cannot be int32");
-        }
-    }
-
-    /** Stores code 0. */
-    void zero(int at) {
-        switch (format) {
-            case INT8, E4M3, E5M2 -> bytes[at] = 0;
-            case BF16, FP16 -> shorts[at] = 0;
-            case FP32, INT32 -> floats[at] = 0;
+            case INT8, E4M3, E5M2, E4M0 -> bytes[at] = (byte) bits;
+            case INT4, UINT4, E3M0 -> Nibbles.set(bytes, at, bits);
+            case BF16, FP16 -> shorts[at] = (short) bits;
+            case FP32, INT32 -> throw new IllegalStateException(format.label() + " has no code");
         }
     }
 
     /** What a code stands for at scale 1. */
-    float value(int at) {
+    float value(int row, int col) {
+        int at = row * pitch + col;
         return switch (format) {
             case INT8 -> bytes[at];
+            case INT4, UINT4, E3M0 -> Nibbles.value(format, Nibbles.get(bytes, at));
+            case E4M0 -> Nibbles.value(format, bytes[at] & 0xFF);
             case E4M3, E5M2 -> Fp8.decode(format, bytes[at]);
             case BF16 -> Bf16.decode(shorts[at]);
             case FP16 -> Fp16.decode(shorts[at]);

@@ -11,8 +11,8 @@ import dev.nibble.tensor.DType;
  * @param format its format
  * @param k length of the contraction
  * @param grid where its scales are
- * @param values what the codes stand for, empty for integers: [rows, k] on the left, [k, rows] on the right
- * @param codes integer codes, empty for floats: in the same order
+ * @param values what the codes stand for: [rows, k] on the left, [k, rows] on the right
+ * @param codes the same as integers, empty for other formats: in the same order
  * @param scales [kGroups, rowGroups]; empty if unscaled
  * @param mask [kGroups, rowGroups]; empty if every block is present
  */
@@ -28,19 +28,17 @@ record GemmSide(DType format, int k, ScaleGrid grid, float[] values, int[] codes
     private static GemmSide side(HostPlane plane, int rows, int k, boolean turn, int length) {
         DType format = plane.codes().dtype();
         boolean integer = format.family() == DType.Family.INTEGER;
-        float[] values = new float[integer ? 0 : length];
-        int[] codes = new int[integer ? length : 0];
+        float[] values = new float[length]; // in the order of the side
+        int[] codes = new int[integer ? length : 0]; // in the order of the side
         CodeArray stored = new CodeArray(plane.codes());
         int outer = plane.transposed() ? k : rows; // extents as stored
         int inner = plane.transposed() ? rows : k;
         for (int i = 0; i < outer; i++) {
             for (int j = 0; j < inner; j++) {
                 int to = turn ? j * outer + i : i * inner + j;
-                float value = stored.value(i * inner + j);
+                values[to] = stored.value(i, j);
                 if (integer) {
-                    codes[to] = (int) value;
-                } else {
-                    values[to] = value;
+                    codes[to] = (int) values[to];
                 }
             }
         }

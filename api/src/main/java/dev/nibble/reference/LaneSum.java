@@ -42,6 +42,15 @@ public final class LaneSum {
         return fold(lanes);
     }
 
+    /** {@return Σ |x[from + i]| over i in 0..length-1} */
+    public static float magnitudes(float[] x, int from, int length) {
+        float[] lanes = new float[LANES]; // [16]
+        for (int i = 0; i < length; i++) {
+            lanes[i % LANES] += Math.abs(x[from + i]);
+        }
+        return fold(lanes);
+    }
+
     /**
      * {@return the sum of the partial sums}
      *

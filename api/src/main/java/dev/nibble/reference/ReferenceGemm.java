@@ -1,7 +1,10 @@
 package dev.nibble.reference;
 
+import dev.nibble.gemm.Arithmetic;
 import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Product;
+import dev.nibble.gemm.Sampling;
 import dev.nibble.gemm.Segments;
 import dev.nibble.gemm.Splits;
 import dev.nibble.gemm.Term;
@@ -13,8 +16,8 @@ import dev.nibble.quant.PlaneSpec;
 import dev.nibble.spi.GemmBackend;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.Site;
+import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
-import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -44,27 +47,50 @@ public final class ReferenceGemm implements GemmBackend {
         requireFit(spec, site, left, right, d);
         int m = (int) left.rows();
         int n = (int) right.rows();
-        Splits splits = Splits.of(spec.product(), m, n, left.k());
-        List<long[]> parts = new ArrayList<>(); // segment bounds of each part
-        for (int part = 0; part < splits.parts(); part++) {
-            parts.add(bounds(spec, left, right, splits.from(part), splits.to(part, left.k())));
-        }
         List<GemmSide> lefts = left.planes().stream()
                 .map(p -> GemmSide.left(p, m, (int) left.k()))
                 .toList();
         List<GemmSide> rights = right.planes().stream()
                 .map(p -> GemmSide.right(p, n, (int) right.k()))
                 .toList();
+        var fold = new ReferenceFold(spec, lefts, rights, n);
+        RowSum sums = rowSums(scope, spec, site, left, right, fold);
         float[] out = HostTensor.floats(d); // [M, N]
         for (int row = 0; row < m; row++) {
-            float[] sum = sum(spec.terms(), lefts, rights, parts, row, n);
+            float[] sum = sums.of(row);
             for (int col = 0; col < n; col++) {
                 out[row * n + col] = spec.epilogue() == Epilogue.ADD ? out[row * n + col] + sum[col] : sum[col];
             }
         }
-        String computeType =
-                computeType(left.storedFormat(spec.terms().getFirst().planeA()));
-        runtime.log().launched(HostExecution.row(site, spec, left, right, "reference-gemm", computeType));
+        runtime.log()
+                .launched(HostExecution.row(site, spec, left, right, "reference-gemm", computeType(spec, left, right)));
+    }
+
+    /** One row of D before the epilogue, [N]. */
+    @FunctionalInterface
+    private interface RowSum {
+        float[] of(int row);
+    }
+
+    private RowSum rowSums(
+            StepScope scope, GemmSpec spec, Site site, HostOperand a, HostOperand b, ReferenceFold fold) {
+        StepContext context = scope.context();
+        if (spec.sampling() == Sampling.LEVERAGE && spec.product() == Product.GRAD_WEIGHT) {
+            List<LeverageSampling.Kept> kept = LeverageSampling.keptTokens(
+                    spec, a, RowNorms.alongRows(a), RowNorms.alongRows(b), site, context, runtime.seed());
+            return row -> fold.kept(kept, row);
+        }
+        Splits splits = Splits.of(spec.product(), a.rows(), b.rows(), a.k());
+        List<long[]> parts = new ArrayList<>(); // segment bounds of each part
+        for (int part = 0; part < splits.parts(); part++) {
+            parts.add(bounds(spec, a, b, splits.from(part), splits.to(part, a.k())));
+        }
+        if (spec.sampling() == Sampling.LEVERAGE) {
+            float[][] weights = LeverageSampling.rowWeights(
+                    spec, a, RowNorms.alongContraction(a), site, context, runtime.seed()); // [terms][tokens]
+            return row -> fold.all(parts, row, term -> weights[term][row]);
+        }
+        return row -> fold.all(parts, row, _ -> 1);
     }
 
     /**
@@ -94,6 +120,7 @@ public final class ReferenceGemm implements GemmBackend {
                                 b.planes().size()));
             }
         }
+        LeverageSampling.requireSupported(spec, a, b);
     }
 
     /**
@@ -117,87 +144,12 @@ public final class ReferenceGemm implements GemmBackend {
         return bounds.sorted().distinct().toArray();
     }
 
-    private static String computeType(DType format) {
-        return switch (format.family()) {
-            case INTEGER -> "exact int32, fp32 scale";
-            case FP8 -> "fp32 fma chains of " + Segments.FP8_LIMIT;
+    private static String computeType(GemmSpec spec, HostOperand a, HostOperand b) {
+        Term first = spec.terms().getFirst();
+        return switch (Arithmetic.of(a.storedFormat(first.planeA()), b.storedFormat(first.planeB()))) {
+            case EXACT -> "exact int32, fp32 scale";
+            case CHAIN -> "fp32 fma chains of " + Segments.FP8_LIMIT;
             case FLOAT -> "fp32 fma chain";
-            case INDEX -> throw new IllegalStateException("an operand cannot be " + format.label());
         };
-    }
-
-    /** {@return one row of D before the epilogue, [N]} */
-    private static float[] sum(
-            List<Term> terms, List<GemmSide> lefts, List<GemmSide> rights, List<long[]> parts, int row, int n) {
-        float[] sum = new float[n]; // [N]
-        for (int part = 0; part < parts.size(); part++) {
-            float[] acc = new float[n]; // [N]
-            long[] bounds = parts.get(part);
-            for (int segment = 0; segment + 1 < bounds.length; segment++) {
-                for (Term term : terms) {
-                    addTerm(
-                            lefts.get(term.planeA()),
-                            rights.get(term.planeB()),
-                            row,
-                            (int) bounds[segment],
-                            (int) bounds[segment + 1],
-                            acc);
-                }
-            }
-            for (int col = 0; col < n; col++) {
-                sum[col] = part == 0 ? acc[col] : sum[col] + acc[col];
-            }
-        }
-        return sum;
-    }
-
-    private static void addTerm(GemmSide a, GemmSide b, int row, int from, int to, float[] acc) {
-        if (!a.present(row, from)) {
-            return;
-        }
-        switch (a.format().family()) {
-            case INTEGER -> addExact(a, b, row, from, to, acc);
-            case FP8 -> addChain(a, b, row, from, to, acc);
-            case FLOAT -> chain(a, b, row, from, to, acc);
-            case INDEX ->
-                throw new IllegalStateException(
-                        "an operand cannot be " + a.format().label());
-        }
-    }
-
-    private static void addExact(GemmSide a, GemmSide b, int row, int from, int to, float[] acc) {
-        int n = acc.length;
-        int[] exact = new int[n]; // [N]; cannot overflow within a segment
-        for (int k = from; k < to; k++) {
-            int code = a.codes()[row * a.k() + k];
-            for (int col = 0; col < n; col++) {
-                exact[col] += code * b.codes()[k * n + col];
-            }
-        }
-        for (int col = 0; col < n; col++) {
-            if (b.present(col, from)) {
-                acc[col] = Math.fma(a.scale(row, from) * b.scale(col, from), (float) exact[col], acc[col]);
-            }
-        }
-    }
-
-    private static void addChain(GemmSide a, GemmSide b, int row, int from, int to, float[] acc) {
-        float[] chain = new float[acc.length]; // [N]
-        chain(a, b, row, from, to, chain);
-        for (int col = 0; col < acc.length; col++) {
-            if (b.present(col, from)) {
-                acc[col] = Math.fma(a.scale(row, from) * b.scale(col, from), chain[col], acc[col]);
-            }
-        }
-    }
-
-    private static void chain(GemmSide a, GemmSide b, int row, int from, int to, float[] chain) {
-        int n = chain.length;
-        for (int k = from; k < to; k++) {
-            float value = a.values()[row * a.k() + k];
-            for (int col = 0; col < n; col++) {
-                chain[col] = Math.fma(value, b.values()[k * n + col], chain[col]);
-            }
-        }
     }
 }

@@ -53,6 +53,7 @@ public final class ReferenceOptimizer implements OptimizerOps {
         values[Control.CLIP.ordinal()] = Math.min(1f, maxNorm / norm);
         values[Control.SKIPPED.ordinal()] = skipped ? 1f : 0f;
         values[Control.UPDATES.ordinal()] += skipped ? 0f : 1f;
+        values[Control.LEARNING_RATE.ordinal()] = scope.context().learningRate();
     }
 
     private double addSquares(double sum, float[] gradient) {

@@ -6,6 +6,8 @@ import dev.nibble.host.HostQuantized;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.host.HostTensor;
 import dev.nibble.quant.Contraction;
+import dev.nibble.quant.Granularity;
+import dev.nibble.quant.HadamardSearch;
 import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.PlaneSource;
 import dev.nibble.quant.PlaneSpec;
@@ -13,6 +15,7 @@ import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
 import dev.nibble.quant.Statistic;
+import dev.nibble.quant.StraightThrough;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.QuantizeOps;
@@ -46,7 +49,8 @@ public final class ReferenceQuantize implements QuantizeOps {
     public Quantized quantize(StepScope scope, QuantizeSpec spec, Site site, Tensor x, DeviceState state) {
         requireSupported(spec);
         requireNotEmpty(site, x);
-        HostQuantized quantized = new TensorQuantizer(scope, spec, site, x, state, runtime.seed()).quantize();
+        HostQuantized quantized =
+                new TensorQuantizer(scope, spec, site, HostTensor.of(x), state, runtime.seed()).quantize();
         if (!Float.isFinite(HostTensor.floats(quantized.statistics())[Statistic.AMAX.ordinal()])) {
             runtime.noteNonFinite(site, spec.role());
         }
@@ -60,10 +64,6 @@ public final class ReferenceQuantize implements QuantizeOps {
      */
     public static void requireSupported(QuantizeSpec spec) {
         for (OperandSpec operand : spec.operands()) {
-            if (operand.planes().size() > 2) {
-                throw new IllegalArgumentException("%s has %d planes, but can have a value and one residual"
-                        .formatted(spec.role().label(), operand.planes().size()));
-            }
             operand.planes().forEach(plane -> requireSupported(spec, plane));
         }
     }
@@ -74,13 +74,26 @@ public final class ReferenceQuantize implements QuantizeOps {
             throw new IllegalArgumentException(label + " has scale rule " + plane.scaleRule()
                     + ", but products of wider floats have no scales; use Unit");
         }
-        Rounder.requireSupported(plane.format(), plane.rounding());
-        boolean plainResidual =
-                plane.scaleRule() instanceof ScaleRule.AmaxOverTop && plane.rounding() == Rounding.NEAREST_EVEN;
-        if (plane.source() instanceof PlaneSource.Residual && !plainResidual) {
-            throw new IllegalArgumentException(label + " residual has " + plane.scaleRule() + " and " + plane.rounding()
-                    + ", but must have AmaxOverTop and NEAREST_EVEN");
+        Rounder.requireSupported(plane);
+        boolean plain = switch (plane.source()) {
+            case PlaneSource.Value _, PlaneSource.Sample _ -> true;
+            case PlaneSource.Residual _ -> plainScale(plane) && plane.rounding() == Rounding.NEAREST_EVEN;
+            case PlaneSource.Digit _ ->
+                plane.format() == DType.INT4
+                        && plane.granularity() instanceof Granularity.PerTensor
+                        && plainScale(plane)
+                        && plane.rounding() == Rounding.STOCHASTIC;
+        };
+        if (!plain) {
+            throw new IllegalArgumentException(label + " " + plane.source() + " has " + plane.granularity() + ", "
+                    + plane.scaleRule() + " and " + plane.rounding()
+                    + ", but a residual must have AmaxOverTop and NEAREST_EVEN, and a digit be INT4 per tensor with"
+                    + " AmaxOverTop and STOCHASTIC");
         }
+    }
+
+    private static boolean plainScale(PlaneSpec plane) {
+        return plane.scaleRule() instanceof ScaleRule.AmaxOverTop;
     }
 
     /**
@@ -103,19 +116,31 @@ public final class ReferenceQuantize implements QuantizeOps {
         Tensor result = scope.allocate("dequantized", DType.FP32, Shape.of(rows, k));
         float[] out = HostTensor.floats(result); // [rows, k]
         Arrays.fill(out, 0f);
+        boolean samples = host.spec().planes().getFirst().source() instanceof PlaneSource.Sample;
+        float weight = samples ? 1f / host.planes().size() : 1;
         for (HostPlane plane : host.planes()) {
             CodeArray codes = new CodeArray(plane.codes());
             float[] scales = HostTensor.floats(plane.scales()); // [kGroups, rowGroups], or empty
             ScaleGrid grid = ScaleGrid.of(Contraction.COLUMNS, plane.spec().granularity(), rows, k);
             for (int row = 0; row < rows; row++) {
                 for (int i = 0; i < k; i++) {
-                    float scale = plane.scaled() ? scales[grid.group(row, i)] : 1;
-                    float code = codes.value(plane.transposed() ? i * rows + row : row * k + i);
+                    float scale = weight * (plane.scaled() ? scales[grid.group(row, i)] : 1);
+                    float code = plane.transposed() ? codes.value(i, row) : codes.value(row, i);
                     out[row * k + i] = Math.fma(scale, code, out[row * k + i]);
                 }
             }
         }
         return result;
+    }
+
+    @Override
+    public void search(StepScope scope, HadamardSearch search, Tensor x, Tensor w, DeviceState state) {
+        ReferenceLearnedStep.search(search, x, w, state);
+    }
+
+    @Override
+    public void straightThrough(StepScope scope, StraightThrough clip, Tensor gradient, Tensor x, DeviceState state) {
+        ReferenceLearnedStep.straightThrough(clip, gradient, x, state);
     }
 
     @Override

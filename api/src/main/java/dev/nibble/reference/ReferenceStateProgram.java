@@ -55,7 +55,9 @@ public final class ReferenceStateProgram {
             case CONSTANT -> new float[] {instruction.constant()};
             case STATE -> vector(state, instruction.name()).clone();
             case INPUT -> new float[] {input(instruction, inputs)};
-            case SQRT -> elementwise(instruction, operand(values, instruction.a()));
+            case SQRT, POWER_OF_TWO -> elementwise(instruction, operand(values, instruction.a()));
+            case LARGEST -> new float[] {largest(operand(values, instruction.a()))};
+            case ROLL -> roll(operand(values, instruction.a()), operand(values, instruction.b()));
             case ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, GREATER ->
                 elementwise(instruction, operand(values, instruction.a()), operand(values, instruction.b()));
             case SELECT ->
@@ -91,10 +93,30 @@ public final class ReferenceStateProgram {
                 case SQRT -> (float) Math.sqrt(a);
                 case GREATER -> a > b ? 1 : 0;
                 case SELECT -> a != 0 ? b : c;
-                case CONSTANT, STATE, INPUT -> throw new IllegalStateException("not elementwise");
+                case POWER_OF_TWO -> Float.intBitsToFloat(Float.floatToRawIntBits(a) & 0xFF800000);
+                case CONSTANT, STATE, INPUT, LARGEST, ROLL -> throw new IllegalStateException("not elementwise");
             };
         }
         return out;
+    }
+
+    private static float largest(float[] vector) {
+        float largest = vector[0];
+        for (float element : vector) {
+            largest = Math.max(largest, element); // NaN stays
+        }
+        return largest;
+    }
+
+    private static float[] roll(float[] vector, float[] first) {
+        if (first.length != 1) {
+            throw new IllegalArgumentException(
+                    "ROLL puts a vector of " + first.length + " elements in front, but 1 is needed");
+        }
+        float[] rolled = new float[vector.length]; // [length]
+        rolled[0] = first[0];
+        System.arraycopy(vector, 0, rolled, 1, vector.length - 1);
+        return rolled;
     }
 
     private static float at(float[] vector, int i) {

@@ -46,6 +46,22 @@ public record ScaleGrid(Contraction contraction, int groupRows, int groupK, int 
                 : row / groupK * rowGroups + col / groupRows;
     }
 
+    /**
+     * {@return max|element| of each group, in the grid's order; NaN if an element is NaN}
+     *
+     * @param elements [rows, cols]
+     */
+    public float[] amaxes(float[] elements, int rows, int cols) {
+        float[] amaxes = new float[groups()]; // [kGroups][rowGroups]
+        for (int row = 0; row < rows; row++) {
+            for (int col = 0; col < cols; col++) {
+                int group = group(row, col);
+                amaxes[group] = Math.max(amaxes[group], Math.abs(elements[row * cols + col]));
+            }
+        }
+        return amaxes;
+    }
+
     /** {@return the grid's values in the order of the other contraction's grid: [rowGroups][kGroups]} */
     public float[] transpose(float[] values) {
         float[] transposed = new float[values.length]; // [rowGroups][kGroups]

@@ -9,19 +9,16 @@ import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.PlaneSource;
 import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
-import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
 import dev.nibble.quant.Statistic;
 import dev.nibble.quant.Threshold;
+import dev.nibble.quant.Transform;
 import dev.nibble.random.Purpose;
-import dev.nibble.random.RandomStream;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.Site;
-import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Shape;
-import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -37,37 +34,35 @@ final class TensorQuantizer {
     private final QuantizeSpec spec;
     private final Site site;
     private final DeviceState state;
-    private final long seed;
+    private final PlaneRounding rounding;
     private final HostTensor x;
-    private final float[] values; // [rows, cols]
+    private final float[] values; // [rows, cols], transformed
     private final int rows;
     private final int cols;
+    private final float[] statistics = new float[Statistic.count()]; // [Statistic.count()]
+    private boolean decided; // whether an operand had a residual
+    private float threshold; // that decided about it
 
     /** Codes of one plane in the layout of the matrix, with scales and mask in the order of a grid. */
-    private record Plane(
-            PlaneSpec spec, ScaleGrid grid, HostTensor codes, float[] scales, float[] mask, float threshold) {
-        int flagged() {
-            int flagged = 0;
-            for (float present : mask) {
-                flagged += (int) present;
-            }
-            return flagged;
+    private record Plane(PlaneSpec spec, ScaleGrid grid, HostTensor codes, float[] scales, float[] mask) {}
+
+    /** The planes that operands made alike share, with the amax of each of their blocks. */
+    private record Made(ScaleGrid grid, int purpose, float[] amaxes, Map<PlaneSpec, Plane> planes) {
+        void release() {
+            planes.values().forEach(plane -> plane.codes().close());
         }
     }
 
-    /** What the residual planes of one or two operands start from. */
-    private record First(float[] amaxes, Plane plane) {}
-
-    TensorQuantizer(StepScope scope, QuantizeSpec spec, Site site, Tensor x, DeviceState state, long seed) {
+    TensorQuantizer(StepScope scope, QuantizeSpec spec, Site site, HostTensor x, DeviceState state, long seed) {
         this.scope = scope;
         this.spec = spec;
         this.site = site;
         this.state = state;
-        this.seed = seed;
-        this.x = HostTensor.of(x);
-        values = HostTensor.floats(x);
-        rows = Math.toIntExact(x.shape().rows());
-        cols = Math.toIntExact(x.shape().cols());
+        this.x = x;
+        rows = OperandChecks.rows(x);
+        cols = OperandChecks.cols(x);
+        values = Transforms.apply(spec.transform(), HostTensor.floats(x), rows, cols, state);
+        rounding = new PlaneRounding(scope, site, spec.role(), seed, rows, cols);
     }
 
     HostQuantized quantize() {
@@ -75,148 +70,151 @@ final class TensorQuantizer {
         List<OperandSpec> specs = spec.operands().stream()
                 .sorted(Comparator.comparing(OperandSpec::contraction))
                 .toList();
-        float[] decisive = amaxes(grid(specs.getFirst()), values); // [blocks of the first operand]
-        HostTensor statistics = allocate("statistics", DType.FP32, Shape.of(Statistic.count()));
-        BlockMetric.write(BlockMetric.quantile(decisive, 1), HostTensor.floats(statistics));
+        Made made = made(specs.getFirst());
+        BlockMetric.write(BlockMetric.quantile(made.amaxes(), 1), statistics);
         List<HostOperand> operands = new ArrayList<>();
-        Map<PlaneSpec, Plane> residuals = new HashMap<>(); // of the current first plane
-        First first = first(specs.getFirst(), decisive);
-        boolean decided = false;
         for (OperandSpec operand : specs) {
             if (!operands.isEmpty() && !spec.sharesCodes()) {
-                release(first, residuals);
-                first = first(operand, amaxes(grid(operand), values));
+                made.release();
+                made = made(operand);
             }
-            List<Plane> planes = new ArrayList<>(List.of(first.plane()));
-            for (PlaneSpec plane : operand.planes().subList(1, operand.planes().size())) {
-                Plane residual = residual(plane, first, decisive, residuals);
-                planes.add(residual);
-                if (!decided) {
-                    BlockMetric.write(
-                            first.amaxes(), residual.flagged(), residual.threshold(), HostTensor.floats(statistics));
-                    decided = true;
+            List<Plane> planes = new ArrayList<>();
+            for (PlaneSpec plane : operand.planes()) {
+                if (plane.source() instanceof PlaneSource.Residual residual) {
+                    addResidual(plane, residual, operand.planes().getFirst(), made);
+                } else {
+                    addPlane(plane, made);
                 }
+                planes.add(made.planes().get(plane));
+            }
+            if (operands.isEmpty() && planes.getFirst().scales().length == 1) {
+                statistics[Statistic.SCALE.ordinal()] = planes.getFirst().scales()[0];
             }
             operands.add(operand(operand, planes));
         }
-        release(first, residuals);
-        return new HostQuantized(operands, statistics);
+        made.release();
+        HostTensor stored = allocate("statistics", DType.FP32, Shape.of(Statistic.count()));
+        System.arraycopy(statistics, 0, HostTensor.floats(stored), 0, statistics.length);
+        return new HostQuantized(operands, stored);
     }
 
-    private ScaleGrid grid(OperandSpec operand) {
-        return ScaleGrid.of(operand.contraction(), operand.planes().getFirst().granularity(), rows, cols);
+    private Made made(OperandSpec operand) {
+        ScaleGrid grid =
+                ScaleGrid.of(operand.contraction(), operand.planes().getFirst().granularity(), rows, cols);
+        return new Made(grid, spec.purpose(operand.contraction()), grid.amaxes(values, rows, cols), new HashMap<>());
     }
 
-    /** {@return max|element| of each block; NaN if an element is NaN} */
-    private float[] amaxes(ScaleGrid grid, float[] elements) {
-        float[] amaxes = new float[grid.groups()]; // [kGroups][rowGroups]
-        for (int row = 0; row < rows; row++) {
-            for (int col = 0; col < cols; col++) {
-                int group = grid.group(row, col);
-                amaxes[group] = Math.max(amaxes[group], Math.abs(elements[row * cols + col]));
-            }
+    private void addPlane(PlaneSpec plane, Made made) {
+        if (made.planes().containsKey(plane)) {
+            return;
         }
-        return amaxes;
+        switch (plane.source()) {
+            case PlaneSource.Value _ -> made.planes().put(plane, valuePlane(plane, made, 0));
+            case PlaneSource.Sample sample -> made.planes().put(plane, valuePlane(plane, made, sample.sample()));
+            case PlaneSource.Digit digit -> {
+                GroupScale scale = GroupScale.amaxOverTop(digit.mode().top(), made.amaxes()[0]);
+                HostTensor codes = codes(plane);
+                rounding.digit(digit, values, scale, made.purpose(), codes);
+                float unit = digit.upper() ? digit.mode().base() * scale.scale() : scale.scale();
+                made.planes().put(plane, new Plane(plane, made.grid(), codes, new float[] {unit}, new float[0]));
+            }
+            case PlaneSource.Residual _ -> throw new IllegalStateException("a residual needs a first plane");
+        }
     }
 
-    private First first(OperandSpec operand, float[] amaxes) {
-        PlaneSpec plane = operand.planes().getFirst();
-        ScaleGrid grid = grid(operand);
+    private Plane valuePlane(PlaneSpec plane, Made made, int sample) {
         if (plane.format() == DType.FP32) {
-            return new First(amaxes, new Plane(plane, grid, x.share(), new float[0], new float[0], 0));
+            HostTensor same = spec.transform() instanceof Transform.Identity ? x.share() : copy();
+            return new Plane(plane, made.grid(), same, new float[0], new float[0]);
         }
-        boolean scaled = !(plane.scaleRule() instanceof ScaleRule.Unit);
-        float[] scales = new float[scaled ? grid.groups() : 0]; // [kGroups][rowGroups]
-        float[] multipliers = new float[grid.groups()]; // [kGroups][rowGroups]
-        for (int group = 0; group < grid.groups(); group++) {
-            GroupScale scale = GroupScale.of(plane.scaleRule(), plane.format(), amaxes[group]);
-            multipliers[group] = scale.multiplier();
-            if (scaled) {
-                scales[group] = scale.scale();
-            }
+        GroupScale[] scales = scales(plane, made); // [kGroups][rowGroups]
+        HostTensor codes = codes(plane);
+        long saturated = rounding.round(plane, made.grid(), values, scales, made.purpose(), sample, codes);
+        if (plane.scaleRule() instanceof ScaleRule.Given && sample == 0) {
+            statistics[Statistic.SATURATED.ordinal()] = (float) saturated / values.length;
         }
-        HostTensor codes = round(plane, grid, values, multipliers, spec.purpose(operand.contraction()));
-        return new First(amaxes, new Plane(plane, grid, codes, scales, new float[0], 0));
+        float[] stored = new float[plane.scaleRule() instanceof ScaleRule.Unit ? 0 : scales.length];
+        for (int group = 0; group < stored.length; group++) {
+            stored[group] = scales[group].scale();
+        }
+        return new Plane(plane, made.grid(), codes, stored, new float[0]);
     }
 
-    /** Rounds each element to its code. */
-    private HostTensor round(PlaneSpec plane, ScaleGrid grid, float[] elements, float[] multipliers, int purpose) {
-        StepContext context = scope.context();
-        RandomStream stream =
-                new RandomStream(seed, context.step(), context.microBatch(), site.ordinal(), spec.role(), purpose, 0);
-        HostTensor codes = allocate("codes", plane.format(), Shape.of(rows, cols));
-        CodeArray out = new CodeArray(codes);
-        int[] words = new int[4]; // [4], of the elements 4q .. 4q+3
-        for (int row = 0; row < rows; row++) {
-            for (int col = 0; col < cols; col++) {
-                int element = row * cols + col;
-                if (plane.rounding() == Rounding.STOCHASTIC && (element & 3) == 0) {
-                    stream.quad(element >>> 2, words, 0);
-                }
-                float multiplier = multipliers[grid.group(row, col)];
-                if (multiplier == 0) {
-                    out.zero(element);
-                } else {
-                    float u = RandomStream.fromWord(words[element & 3]);
-                    out.round(element, elements[element] * multiplier, plane.rounding(), u);
-                }
-            }
-        }
-        return codes;
+    private HostTensor copy() {
+        HostTensor copy = allocate("codes", DType.FP32, Shape.of(rows, cols));
+        System.arraycopy(values, 0, HostTensor.floats(copy), 0, values.length);
+        return copy;
     }
 
-    private float threshold(PlaneSpec plane, float[] decisive) {
-        return switch (((PlaneSource.Residual) plane.source()).threshold()) {
+    private GroupScale[] scales(PlaneSpec plane, Made made) {
+        GroupScale[] scales = new GroupScale[made.amaxes().length]; // [kGroups][rowGroups]
+        for (int group = 0; group < scales.length; group++) {
+            float amax = made.amaxes()[group];
+            scales[group] = plane.scaleRule().needsWholeTensor()
+                    ? tensorScale(plane, plane.scaleRule(), amax)
+                    : GroupScale.of(plane.scaleRule(), plane.format(), amax);
+        }
+        return scales;
+    }
+
+    private GroupScale tensorScale(PlaneSpec plane, ScaleRule rule, float amax) {
+        if (rule instanceof ScaleRule.Given given) {
+            float value = HostTensor.floats(state.get(given.state()))[0];
+            return value <= 0
+                    ? tensorScale(plane, given.whenZero(), amax)
+                    : GroupScale.given(given, plane.format(), value, amax);
+        }
+        return GroupScale.of(rule, plane.format(), amax, Moments.of(values, rows, cols));
+    }
+
+    private void addResidual(PlaneSpec plane, PlaneSource.Residual residual, PlaneSpec firstSpec, Made made) {
+        if (made.planes().containsKey(plane)) {
+            return;
+        }
+        Plane first = made.planes().get(firstSpec);
+        float[] rest = rounding.rest(first.codes(), first.grid(), first.scales(), values); // [rows, cols]
+        float[] metric =
+                BlockMetric.of(residual.criterion(), made.grid(), made.amaxes(), rest, values, rows, cols); // [groups]
+        boolean decides = !decided;
+        if (decides) {
+            threshold = threshold(residual.threshold(), metric);
+            decided = true;
+        }
+        float[] mask = new float[made.grid().groups()]; // [kGroups][rowGroups]
+        int flagged = 0;
+        for (int group = 0; group < mask.length; group++) {
+            boolean falls = BlockMetric.flagged(metric[group], threshold, made.amaxes()[group]);
+            mask[group] = falls ? 1 : 0;
+            flagged += falls ? 1 : 0;
+        }
+        if (decides) {
+            BlockMetric.write(made.amaxes(), flagged, threshold, statistics);
+        }
+        made.planes().put(plane, residualPlane(plane, made.grid(), rest, mask));
+    }
+
+    private Plane residualPlane(PlaneSpec plane, ScaleGrid grid, float[] rest, float[] mask) {
+        float[] largest = grid.amaxes(rest, rows, cols); // [kGroups][rowGroups]
+        float[] stored = new float[grid.groups()]; // [kGroups][rowGroups]
+        GroupScale[] scales = new GroupScale[grid.groups()]; // [kGroups][rowGroups]
+        for (int group = 0; group < scales.length; group++) {
+            scales[group] = GroupScale.residual(plane.format(), mask[group] == 0 ? 0 : largest[group]);
+            stored[group] = scales[group].scale();
+        }
+        HostTensor codes = codes(plane);
+        rounding.round(plane, grid, rest, scales, Purpose.ROUND, 0, codes);
+        return new Plane(plane, grid, codes, stored, mask);
+    }
+
+    private float threshold(Threshold rule, float[] metric) {
+        return switch (rule) {
             case Threshold.Delayed delayed -> HostTensor.floats(state.get(delayed.state()))[0];
-            case Threshold.ExactQuantile exact -> BlockMetric.quantile(decisive, exact.quantile());
+            case Threshold.ExactQuantile exact -> BlockMetric.quantile(metric, exact.quantile());
+            case Threshold.Capped capped ->
+                Math.max(
+                        HostTensor.floats(state.get(capped.state()))[0],
+                        BlockMetric.quantile(metric, 1 - capped.largestRate()));
         };
-    }
-
-    /** {@return what the first plane leaves over in the blocks above the threshold, made once for both operands} */
-    private Plane residual(PlaneSpec plane, First first, float[] decisive, Map<PlaneSpec, Plane> residuals) {
-        Plane residual = residuals.get(plane);
-        if (residual == null) {
-            residual = residual(plane, first, threshold(plane, decisive));
-            residuals.put(plane, residual);
-        }
-        return residual;
-    }
-
-    private Plane residual(PlaneSpec plane, First first, float threshold) {
-        ScaleGrid grid = first.plane().grid();
-        float[] mask = new float[grid.groups()]; // [kGroups][rowGroups]
-        for (int group = 0; group < grid.groups(); group++) {
-            mask[group] = BlockMetric.flagged(first.amaxes()[group], threshold) ? 1 : 0;
-        }
-        float[] rest = rest(first.plane()); // [rows, cols]
-        float[] largest = amaxes(grid, rest); // [kGroups][rowGroups]
-        float[] scales = new float[grid.groups()]; // [kGroups][rowGroups]
-        float[] multipliers = new float[grid.groups()]; // [kGroups][rowGroups]
-        for (int group = 0; group < grid.groups(); group++) {
-            if (mask[group] != 0) {
-                GroupScale scale = GroupScale.residual(plane.format(), largest[group]);
-                scales[group] = scale.scale();
-                multipliers[group] = scale.multiplier();
-            }
-        }
-        HostTensor codes = round(plane, grid, rest, multipliers, Purpose.ROUND);
-        return new Plane(plane, grid, codes, scales, mask, threshold);
-    }
-
-    /** {@return fma(-scale, code, x)} The stored scale counts: with another one the error would be its own. */
-    private float[] rest(Plane plane) {
-        CodeArray codes = new CodeArray(plane.codes());
-        float[] rest = new float[values.length]; // [rows, cols]
-        for (int row = 0; row < rows; row++) {
-            for (int col = 0; col < cols; col++) {
-                int element = row * cols + col;
-                float scale = plane.scales().length == 0
-                        ? 1
-                        : plane.scales()[plane.grid().group(row, col)];
-                rest[element] = Math.fma(-scale, codes.value(element), values[element]);
-            }
-        }
-        return rest;
     }
 
     private HostOperand operand(OperandSpec operand, List<Plane> planes) {
@@ -247,10 +245,8 @@ final class TensorQuantizer {
         return values.length == 0 ? Shape.of(0) : Shape.of(kGroups, rowGroups);
     }
 
-    private static void release(First first, Map<PlaneSpec, Plane> residuals) {
-        first.plane().codes().close();
-        residuals.values().forEach(residual -> residual.codes().close());
-        residuals.clear();
+    private HostTensor codes(PlaneSpec plane) {
+        return allocate("codes", plane.format(), Shape.of(rows, cols));
     }
 
     private HostTensor allocate(String what, DType dtype, Shape shape) {

@@ -47,7 +47,7 @@ public interface Backend extends AutoCloseable {
 
     /**
      * {@return the codes of a plane, in the bits they are stored in, row-major [rows, k], without padding; bytes of an
-     * element in little-endian order}
+     * element in little-endian order; a 4-bit code in a byte of its own, INT4 sign-extended}
      *
      * @throws IllegalStateException inside a step
      */

@@ -9,7 +9,9 @@ public enum Control {
     /** 1 if the step is skipped because something was not finite, else 0. */
     SKIPPED,
     /** Updates done so far, this one included. */
-    UPDATES;
+    UPDATES,
+    /** The learning rate of the step. */
+    LEARNING_RATE;
 
     /** {@return how many there are: the length of the vector} */
     public static int count() {

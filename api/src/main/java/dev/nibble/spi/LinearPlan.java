@@ -5,11 +5,14 @@ import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
 import dev.nibble.gemm.Term;
 import dev.nibble.quant.Contraction;
+import dev.nibble.quant.HadamardSearch;
 import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.StraightThrough;
 import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.Role;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Everything a layer does in a step, as data: three tensors to quantize, three products, and programs that advance the
@@ -21,8 +24,13 @@ import java.util.List;
  * @param output Y = X · Wᵀ
  * @param gradInput dX = dY · W
  * @param gradWeight dW = dYᵀ · X
+ * @param search finds the block size of a transform, in the first forward pass of a step, before anything is quantized
+ * @param inputClip the backward pass through the quantizer of X; without it dX is the product itself. It needs X again:
+ *     the layer asks its caller
+ * @param weightClip the backward pass through the quantizer of W; without it dW is the product itself
  * @param afterForward gathers over micro-batches; run after each forward pass in training, may read
- *     {@code INPUT_STATISTICS}
+ *     {@code INPUT_STATISTICS} and {@code WEIGHT_STATISTICS}
+ * @param afterBackward gathers over micro-batches; run after each backward pass, may read {@code GRAD_OUTPUT_STATISTICS}
  * @param afterOptimizer advances the state; run once an optimizer step, may read {@code CONTROL}
  */
 public record LinearPlan(
@@ -32,8 +40,37 @@ public record LinearPlan(
         GemmSpec output,
         GemmSpec gradInput,
         GemmSpec gradWeight,
+        Optional<HadamardSearch> search,
+        Optional<StraightThrough> inputClip,
+        Optional<StraightThrough> weightClip,
         StateProgram afterForward,
+        StateProgram afterBackward,
         StateProgram afterOptimizer) {
+    /** Makes a plan whose gradients pass straight through the quantizers, and that gathers nothing from dY. */
+    public LinearPlan(
+            QuantizeSpec input,
+            QuantizeSpec weight,
+            QuantizeSpec gradOutput,
+            GemmSpec output,
+            GemmSpec gradInput,
+            GemmSpec gradWeight,
+            StateProgram afterForward,
+            StateProgram afterOptimizer) {
+        this(
+                input,
+                weight,
+                gradOutput,
+                output,
+                gradInput,
+                gradWeight,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty(),
+                afterForward,
+                StateProgram.EMPTY,
+                afterOptimizer);
+    }
+
     /** Checks that each product finds its planes. */
     public LinearPlan {
         requireForm("output", output, Product.OUTPUT, Epilogue.STORE);
@@ -62,6 +99,57 @@ public record LinearPlan(
             throw new IllegalArgumentException("%s is a spec of %s with %s, but must be one of %s with %s"
                     .formatted(name, gemm.product().label(), gemm.epilogue(), product.label(), epilogue));
         }
+    }
+
+    /** {@return this plan with another program after each backward pass} */
+    public LinearPlan withAfterBackward(StateProgram program) {
+        return new LinearPlan(
+                input,
+                weight,
+                gradOutput,
+                output,
+                gradInput,
+                gradWeight,
+                search,
+                inputClip,
+                weightClip,
+                afterForward,
+                program,
+                afterOptimizer);
+    }
+
+    /** {@return this plan with learned steps for X and W} */
+    public LinearPlan withClips(StraightThrough forInput, StraightThrough forWeight) {
+        return new LinearPlan(
+                input,
+                weight,
+                gradOutput,
+                output,
+                gradInput,
+                gradWeight,
+                search,
+                Optional.of(forInput),
+                Optional.of(forWeight),
+                afterForward,
+                afterBackward,
+                afterOptimizer);
+    }
+
+    /** {@return this plan with a search for the block size of its transform} */
+    public LinearPlan withSearch(HadamardSearch newSearch) {
+        return new LinearPlan(
+                input,
+                weight,
+                gradOutput,
+                output,
+                gradInput,
+                gradWeight,
+                Optional.of(newSearch),
+                inputClip,
+                weightClip,
+                afterForward,
+                afterBackward,
+                afterOptimizer);
     }
 
     /** {@return the spec of one of the three products} */

@@ -12,6 +12,11 @@ public interface LinearQuantizer {
      */
     LinearPlan plan(PlanRequest request);
 
+    /** {@return training steps for which plans are asked for with {@link PlanRequest#fresh}; at least 1} */
+    default int freshSteps() {
+        return 1;
+    }
+
     /** {@return the layer's device state with its first values; empty if the method has none} */
     default List<StateVector> state() {
         return List.of();

@@ -1,6 +1,8 @@
 package dev.nibble.spi;
 
+import dev.nibble.quant.HadamardSearch;
 import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.StraightThrough;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.Tensor;
@@ -16,16 +18,38 @@ public interface QuantizeOps {
      * @param spec how
      * @param site who asks; addresses the random draws
      * @param x FP32, [rows, cols]; not modified; an unscaled FP32 operand may share its memory
-     * @param state the layer's device state, read by delayed thresholds
+     * @param state the layer's device state, read by delayed thresholds, given scales and transforms
      * @return the operands, owned by the caller
      */
     Quantized quantize(StepScope scope, QuantizeSpec spec, Site site, Tensor x, DeviceState state);
 
     /**
      * Writes out what codes and scales mean: FP32 [rows, k] of the operand, summed over its planes in order, with
-     * {@code value = fma(scale, code, value)} from 0.
+     * {@code value = fma(scale, code, value)} from 0. Samples are averaged: scale / number of samples. A transform is not undone.
      */
     Tensor dequantize(StepScope scope, Operand operand);
+
+    /**
+     * Finds the block size of a transform and writes it to the layer's state.
+     *
+     * @param scope the open step
+     * @param search which sizes
+     * @param x FP32, [rows, cols]; not modified
+     * @param w FP32, [out, cols]; not modified
+     * @param state receives log2 of the size
+     */
+    void search(StepScope scope, HadamardSearch search, Tensor x, Tensor w, DeviceState state);
+
+    /**
+     * The backward pass through a learned-step quantizer.
+     *
+     * @param scope the open step
+     * @param clip which
+     * @param gradient FP32, [rows, cols]: the product's gradient; becomes that of x
+     * @param x FP32, [rows, cols]: the tensor as it was quantized; not modified
+     * @param state holds the step, receives its gradient
+     */
+    void straightThrough(StepScope scope, StraightThrough clip, Tensor gradient, Tensor x, DeviceState state);
 
     /**
      * Runs a state program where the state lives.

@@ -8,19 +8,32 @@ package dev.nibble.spi;
  * @param microBatch micro-batch within the step, from 0, counted over all processes
  * @param mode whether state may advance
  * @param learningRate learning rate of this step
+ * @param phase part of the training
  */
-public record StepContext(int step, int microBatch, Mode mode, float learningRate) {
+public record StepContext(int step, int microBatch, Mode mode, float learningRate, PlanRequest.Phase phase) {
     /** Whether a pass may change quantizer state. */
     public enum Mode {
         /** State advances. */
         TRAIN,
         /** State is frozen; nothing is kept for a backward pass. */
-        EVAL
+        EVAL,
+        /** A forward pass of training is repeated, to the same bits: state is frozen, and a backward pass follows. */
+        RECOMPUTE
+    }
+
+    /** Makes a context of the low-bit phase. */
+    public StepContext(int step, int microBatch, Mode mode, float learningRate) {
+        this(step, microBatch, mode, learningRate, PlanRequest.Phase.LOW_BIT);
     }
 
     /** {@return whether state advances} */
     public boolean training() {
         return mode == Mode.TRAIN;
+    }
+
+    /** {@return whether a backward pass follows} */
+    public boolean keepsContext() {
+        return mode != Mode.EVAL;
     }
 
     /** {@return the context of one training step with a single micro-batch} */

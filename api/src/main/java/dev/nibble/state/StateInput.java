@@ -4,6 +4,10 @@ package dev.nibble.state;
 public enum StateInput {
     /** The {@code Statistic}s of the layer's input in this forward pass. */
     INPUT_STATISTICS,
+    /** The {@code Statistic}s of the layer's weight when it was last quantized. */
+    WEIGHT_STATISTICS,
+    /** The {@code Statistic}s of the layer's output gradient in this backward pass. */
+    GRAD_OUTPUT_STATISTICS,
     /** The optimizer's control vector: see {@code Control}. */
     CONTROL
 }

@@ -8,7 +8,7 @@ import java.util.TreeMap;
 /**
  * An immutable straight-line program over small FP32 vectors. Every backend runs it where the vectors live.
  *
- * <p>Each instruction makes one value, elementwise, in FP32, rounded once; a vector of length 1 stretches to the other's
+ * <p>Each instruction makes one value, elementwise unless it says otherwise, in FP32, rounded once; a vector of length 1 stretches to the other's
  * length. State vectors are read as they were before the program, and written when it has ended.
  *
  * @param instructions in order; operands refer to earlier ones
@@ -38,8 +38,14 @@ public record StateProgram(List<Instruction> instructions, Map<String, Integer> 
         MAXIMUM,
         /** The square root of a, correctly rounded. */
         SQRT,
-        /** 1 where a &gt; b, else 0. */
+        /** 1 where a &gt; b, else 0; 0 if one is NaN. */
         GREATER,
+        /** The largest power of two that is not above a, for a &gt; 0: the mantissa bits of a cleared. */
+        POWER_OF_TWO,
+        /** The largest element of a, a vector of length 1; NaN if one is NaN. */
+        LARGEST,
+        /** a moved by one element: element 0 becomes b, element i becomes a[i-1]. */
+        ROLL,
         /** b where a is not 0, else c. */
         SELECT
     }
@@ -146,6 +152,21 @@ public record StateProgram(List<Instruction> instructions, Map<String, Integer> 
         /** {@return 1 where a &gt; b, else 0} */
         public Value greater(Value a, Value b) {
             return binary(Operation.GREATER, a, b);
+        }
+
+        /** {@return the largest power of two not above a, for a &gt; 0} */
+        public Value powerOfTwo(Value a) {
+            return add(new Instruction(Operation.POWER_OF_TWO, a.index, 0, 0, "", 0, 0));
+        }
+
+        /** {@return the largest element of a} */
+        public Value largest(Value a) {
+            return add(new Instruction(Operation.LARGEST, a.index, 0, 0, "", 0, 0));
+        }
+
+        /** {@return a moved by one element, with b, of length 1, at its front} */
+        public Value roll(Value a, Value b) {
+            return binary(Operation.ROLL, a, b);
         }
 
         /** {@return b where the condition is not 0, else c} */

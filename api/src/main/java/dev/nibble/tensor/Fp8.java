@@ -42,6 +42,41 @@ public final class Fp8 {
     }
 
     /**
+     * {@return the code of one of the two neighbouring values: of the larger magnitude iff
+     * {@code u < (|value| - below) / (above - below)}; saturated, so that rounding never passes the largest finite value}
+     *
+     * @param format E4M3 or E5M2
+     * @param u uniform in [0, 1), on the grid 2^-24
+     */
+    public static byte encodeStochastic(DType format, float value, float u) {
+        return switch (format) {
+            case E4M3 -> encodeStochastic(Float.floatToRawIntBits(value), 3, 7, 0x7E, u);
+            case E5M2 -> encodeStochastic(Float.floatToRawIntBits(value), 2, 15, 0x7B, u);
+            default -> throw notFp8(format);
+        };
+    }
+
+    private static byte encodeStochastic(int bits, int mantissa, int bias, int largest, float u) {
+        int sign = (bits >>> 24) & 0x80;
+        int magnitude = bits & 0x7FFFFFFF;
+        if (magnitude > FLOAT_INFINITY) {
+            return NAN_CODE;
+        }
+        int code;
+        float fraction;
+        if (magnitude >= (128 - bias) << 23) {
+            int dropped = 23 - mantissa;
+            code = (magnitude >>> dropped) - ((127 - bias) << mantissa);
+            fraction = Math.scalb((float) (magnitude & ((1 << dropped) - 1)), -dropped);
+        } else {
+            float steps = Math.scalb(Float.intBitsToFloat(magnitude), bias - 1 + mantissa); // below 2^mantissa, exact
+            code = (int) steps;
+            fraction = steps - code;
+        }
+        return (byte) (Math.min(largest, u < fraction ? code + 1 : code) | sign);
+    }
+
+    /**
      * {@return the value of a code, exactly}
      *
      * @param format E4M3 or E5M2

@@ -53,8 +53,22 @@ class SegmentsTests {
     }
 
     @Test
-    void differentFamiliesAreRejected() {
+    void differentFamiliesAreCutLikeFp8() {
+        assertArrayEquals(
+                new long[] {0, 128, 256, 300}, Segments.bounds(DType.INT4, TENSOR, DType.FP32, TENSOR, 300, 0, 300));
+    }
+
+    @Test
+    void aSumOfExponentCodesCannotOverflow() {
+        // 256 · 127 · 2^16 < 2^31 < 256 · 127 · 2^17; 64 · 15 · 131072 is far below.
+        assertEquals(3, Segments.bounds(DType.E4M0, TENSOR, DType.INT8, TENSOR, 1 << 17, 0, 1 << 17).length);
+        assertEquals(2, Segments.bounds(DType.E3M0, TENSOR, DType.UINT4, TENSOR, 1 << 17, 0, 1 << 17).length);
+    }
+
+    @Test
+    void indicesAreNoOperand() {
         assertThrows(
-                IllegalArgumentException.class, () -> Segments.bounds(DType.INT8, TENSOR, DType.E4M3, TENSOR, 8, 0, 8));
+                IllegalArgumentException.class,
+                () -> Segments.bounds(DType.INT8, TENSOR, DType.INT32, TENSOR, 8, 0, 8));
     }
 }

@@ -87,7 +87,7 @@ class Int8QuantizeTests {
         int above = 0;
         int n = 20_000;
         float[] x = Data.normal(1, n); // [n, 1]: each its own row, so each is an amax
-        for (Rounding rounding : Rounding.values()) {
+        for (Rounding rounding : List.of(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC)) {
             try (Session session = new Session()) {
                 byte[] codes = Session.codes(
                         Session.operand(session.quantize(both(ROW, rounding), x, n, 1), Contraction.COLUMNS), 0);
@@ -350,7 +350,7 @@ class Int8QuantizeTests {
     @Test
     void whatAHostBackendCannotDoIsRejected() {
         List<PlaneSpec> unsupported = List.of(
-                PlaneSpec.value(DType.E5M2, TENSOR, new ScaleRule.TopOverAmax(false), Rounding.STOCHASTIC),
+                PlaneSpec.value(DType.E5M2, TENSOR, new ScaleRule.TopOverAmax(false), Rounding.STOCHASTIC_LOG),
                 PlaneSpec.value(DType.BF16, TENSOR, new ScaleRule.Unit(), Rounding.STOCHASTIC),
                 PlaneSpec.value(DType.BF16, TENSOR, new ScaleRule.AmaxOverTop(), Rounding.NEAREST_EVEN));
         try (Session session = new Session()) {

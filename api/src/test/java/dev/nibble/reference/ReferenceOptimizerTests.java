@@ -38,15 +38,15 @@ class ReferenceOptimizerTests {
         List<Tensor> gradients =
                 List.of(scope.floats("a", new float[] {3f}, 1), scope.floats("b", new float[] {0f, -4f}, 2));
         ops.control(scope, gradients, 1f, control);
-        assertArrayEquals(new float[] {5f, 0.2f, 0f, 1f}, floats(control));
+        assertArrayEquals(new float[] {5f, 0.2f, 0f, 1f, scope.context().learningRate()}, floats(control));
         ops.control(scope, gradients, 10f, control);
-        assertArrayEquals(new float[] {5f, 1f, 0f, 2f}, floats(control));
+        assertArrayEquals(new float[] {5f, 1f, 0f, 2f, scope.context().learningRate()}, floats(control));
     }
 
     @Test
     void gradientsOfZeroAreNotClipped() {
         ops.control(scope, List.of(zeros(13)), 1f, control);
-        assertArrayEquals(new float[] {0f, 1f, 0f, 1f}, floats(control));
+        assertArrayEquals(new float[] {0f, 1f, 0f, 1f, scope.context().learningRate()}, floats(control));
     }
 
     @ParameterizedTest

@@ -4,7 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.quant.Granularity;
+import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.Rounding;
+import dev.nibble.quant.ScaleRule;
 import dev.nibble.random.RandomStream;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Role;
@@ -105,11 +108,18 @@ class RounderTests {
     }
 
     @Test
-    void onlyInt8IsRoundedStochastically() {
-        Rounder.requireSupported(DType.INT8, Rounding.STOCHASTIC);
-        Rounder.requireSupported(DType.E5M2, Rounding.NEAREST_EVEN);
+    void aFormatKnowsItsRoundings() {
+        Rounder.requireSupported(plane(DType.INT8, Rounding.STOCHASTIC));
+        Rounder.requireSupported(plane(DType.E5M2, Rounding.STOCHASTIC));
+        Rounder.requireSupported(plane(DType.E3M0, Rounding.STOCHASTIC_LOG));
         IllegalArgumentException e = assertThrows(
-                IllegalArgumentException.class, () -> Rounder.requireSupported(DType.E5M2, Rounding.STOCHASTIC));
-        assertTrue(e.getMessage().contains("rounding to e5m2 is stochastic, but only int8"), e.getMessage());
+                IllegalArgumentException.class,
+                () -> Rounder.requireSupported(plane(DType.INT8, Rounding.NEAREST_FLUSH)));
+        assertTrue(
+                e.getMessage().contains("rounding to int8 is NEAREST_FLUSH, which it does not know"), e.getMessage());
+    }
+
+    private static PlaneSpec plane(DType format, Rounding rounding) {
+        return PlaneSpec.value(format, new Granularity.PerTensor(), new ScaleRule.AmaxOverTop(), rounding);
     }
 }

@@ -92,7 +92,7 @@ class PluginsTests {
             assertEquals(2, problems.size(), problems.toString());
             assertTrue(problems.getFirst().contains("dev.nibble.Missing"), problems.getFirst());
             assertTrue(
-                    problems.getLast().endsWith("was built for SPI version 0, but 1..1 is needed"), problems.getLast());
+                    problems.getLast().endsWith("was built for SPI version 1, but 2..2 is needed"), problems.getLast());
         } finally {
             thread.setContextClassLoader(before);
         }

@@ -118,7 +118,8 @@ final class BlockRounding {
             case E4M3, E5M2 -> CodeWriter.fp8(plane.format(), x, start, cols, factors, 0, codes.bytes(), start);
             case BF16 -> CodeWriter.bf16(x, start, cols, codes.shorts(), start); // unscaled: the factors are 1
             case FP16 -> plainRow(plane, x, start, factors, words, wordAt, codes);
-            case FP32, INT32 -> throw new IllegalStateException(plane.format().label() + " is not rounded to");
+            case FP32, INT4, UINT4, E3M0, E4M0, INT32 ->
+                throw new IllegalStateException(plane.format().label() + " is not rounded to");
         }
     }
 
@@ -170,7 +171,7 @@ final class BlockRounding {
     }
 
     private static void zero(HostTensor codes, int from, int to) {
-        if (codes.dtype().byteSize() == 1) {
+        if (codes.dtype().bits() == 8) {
             Arrays.fill(codes.bytes(), from, to, (byte) 0);
         } else {
             Arrays.fill(codes.shorts(), from, to, (short) 0);

@@ -43,9 +43,9 @@ final class CodeReader {
             case INT8 -> readInt8(codes.bytes(), from, count, out, at);
             case E4M3 -> readFp8(E4M3, 3, codes.bytes(), from, count, out, at);
             case E5M2 -> readFp8(E5M2, 2, codes.bytes(), from, count, out, at);
-            case INT32 ->
-                throw new IllegalArgumentException(
-                        codes.label() + " is int32, but an operand needs one of the operand formats");
+            case INT4, UINT4, E3M0, E4M0, INT32 ->
+                throw new IllegalArgumentException(codes.label() + " is "
+                        + codes.dtype().label() + ", but an operand needs one of the operand formats");
         }
     }
 

@@ -164,7 +164,8 @@ final class CodeWriter {
             case E4M3, E5M2 -> codes.bytes()[at] = Fp8.encode(codes.dtype(), t);
             case BF16 -> codes.shorts()[at] = Bf16.encode(t);
             case FP16 -> codes.shorts()[at] = Fp16.encode(t);
-            case FP32, INT32 -> throw new IllegalStateException(codes.dtype().label() + " is not rounded to");
+            case FP32, INT4, UINT4, E3M0, E4M0, INT32 ->
+                throw new IllegalStateException(codes.dtype().label() + " is not rounded to");
         }
     }
 }

@@ -1,6 +1,7 @@
 package dev.nibble.backend.cpu;
 
 import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Sampling;
 import dev.nibble.gemm.Term;
 import dev.nibble.host.HostExecution;
 import dev.nibble.host.HostMemory;
@@ -24,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.stream.Stream;
 
 /**
  * Matrix products with the Vector API, bit-equal to {@link ReferenceGemm} for any number of threads.
@@ -94,6 +96,16 @@ final class CpuGemm implements GemmBackend {
                         .distinct()
                         .count()
                 > 1;
+        boolean weighted = spec.terms().stream().anyMatch(t -> t.weightA() != 1 || t.weightB() != 1);
+        boolean unusual = Stream.concat(a.planes().stream(), b.planes().stream())
+                .map(plane -> plane.codes().dtype())
+                .anyMatch(format -> format.family() == DType.Family.INTEGER && format != DType.INT8);
+        Term first = spec.terms().getFirst();
+        boolean families = a.planes().get(first.planeA()).codes().dtype().family()
+                != b.planes().get(first.planeB()).codes().dtype().family();
+        if (weighted || unusual || families || spec.sampling() != Sampling.NONE) {
+            return true;
+        }
         return mixed || (masked && family(spec, a) == DType.Family.FLOAT) || a.k() * TileKernel.WIDTH > LARGEST_PACKED;
     }
 

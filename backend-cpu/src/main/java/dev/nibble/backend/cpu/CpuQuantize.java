@@ -3,8 +3,16 @@ package dev.nibble.backend.cpu;
 import dev.nibble.host.HostQuantized;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.host.HostTensor;
+import dev.nibble.quant.Criterion;
+import dev.nibble.quant.HadamardSearch;
+import dev.nibble.quant.Overflow;
+import dev.nibble.quant.PlaneSource;
+import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.Rounding;
 import dev.nibble.quant.Statistic;
+import dev.nibble.quant.StraightThrough;
+import dev.nibble.quant.Transform;
 import dev.nibble.reference.ReferenceQuantize;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.Operand;
@@ -14,6 +22,7 @@ import dev.nibble.spi.Site;
 import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
+import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Tensor;
 import java.util.Map;
 
@@ -33,6 +42,9 @@ final class CpuQuantize implements QuantizeOps {
     public Quantized quantize(StepScope scope, QuantizeSpec spec, Site site, Tensor x, DeviceState state) {
         ReferenceQuantize.requireSupported(spec);
         ReferenceQuantize.requireNotEmpty(site, x);
+        if (isPlain(spec)) {
+            return reference.quantize(scope, spec, site, x, state);
+        }
         var rounding = new BlockRounding(scope, workers, spec, site, runtime.seed());
         HostQuantized quantized =
                 new MatrixQuantizer(scope, workers, spec, site, HostTensor.of(x), state, rounding).quantize();
@@ -40,6 +52,35 @@ final class CpuQuantize implements QuantizeOps {
             runtime.noteNonFinite(site, spec.role());
         }
         return quantized;
+    }
+
+    /** What has no vector code. */
+    private static boolean isPlain(QuantizeSpec spec) {
+        return !(spec.transform() instanceof Transform.Identity)
+                || spec.operands().stream().flatMap(o -> o.planes().stream()).anyMatch(CpuQuantize::isPlain);
+    }
+
+    private static boolean isPlain(PlaneSpec plane) {
+        boolean knownSource = plane.source() instanceof PlaneSource.Value
+                || (plane.source() instanceof PlaneSource.Residual residual
+                        && residual.criterion() == Criterion.ABSMAX);
+        boolean knownFormat = plane.format().family() != DType.Family.INTEGER || plane.format() == DType.INT8;
+        boolean knownRounding = plane.rounding() == Rounding.NEAREST_EVEN || plane.format() == DType.INT8;
+        return !knownSource
+                || !knownFormat
+                || !knownRounding
+                || plane.overflow() != Overflow.SATURATE
+                || plane.scaleRule().needsWholeTensor();
+    }
+
+    @Override
+    public void search(StepScope scope, HadamardSearch search, Tensor x, Tensor w, DeviceState state) {
+        reference.search(scope, search, x, w, state);
+    }
+
+    @Override
+    public void straightThrough(StepScope scope, StraightThrough clip, Tensor gradient, Tensor x, DeviceState state) {
+        reference.straightThrough(scope, clip, gradient, x, state);
     }
 
     @Override

@@ -104,6 +104,9 @@ final class MatrixQuantizer {
                     decided = true;
                 }
             }
+            if (operands.isEmpty() && first.scales().length == 1) {
+                HostTensor.floats(statistics)[Statistic.SCALE.ordinal()] = first.scales()[0];
+            }
             operands.add(operand(operand, planes));
         }
         release(first, residuals);
@@ -154,6 +157,10 @@ final class MatrixQuantizer {
         return switch (((PlaneSource.Residual) plane.source()).threshold()) {
             case Threshold.Delayed delayed -> HostTensor.floats(state.get(delayed.state()))[0];
             case Threshold.ExactQuantile exact -> BlockMetric.quantile(decisive, exact.quantile());
+            case Threshold.Capped capped ->
+                Math.max(
+                        HostTensor.floats(state.get(capped.state()))[0],
+                        BlockMetric.quantile(decisive, 1 - capped.largestRate()));
         };
     }
 

@@ -18,9 +18,9 @@ class CodeReaderTests {
     @EnumSource(
             value = DType.class,
             mode = Mode.EXCLUDE,
-            names = {"FP32", "INT32"})
+            names = {"FP32", "INT32", "INT4", "UINT4", "E3M0", "E4M0"})
     void everyCodeHasItsValue(DType format) {
-        int count = format.byteSize() == 1 ? 1 << 8 : 1 << 16;
+        int count = format.bits() == 8 ? 1 << 8 : 1 << 16;
         HostTensor codes = new HostMemory().allocate("codes", format, Shape.of(count), MemoryTag.SCRATCH);
         float[] expected = new float[count];
         for (int i = 0; i < count; i++) {

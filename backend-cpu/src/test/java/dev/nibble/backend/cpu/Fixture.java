@@ -159,12 +159,15 @@ final class Fixture implements AutoCloseable {
 
     /** The stored bits as numbers. */
     private static float[] values(HostTensor codes) {
-        int count = (int) codes.shape().elements();
+        int count = (int)
+                (codes.dtype().packed()
+                        ? codes.dtype().bytes(codes.shape())
+                        : codes.shape().elements());
         float[] values = new float[count];
         for (int i = 0; i < count; i++) {
-            values[i] = switch (codes.dtype().byteSize()) {
-                case 1 -> codes.bytes()[i];
-                case 2 -> codes.shorts()[i];
+            values[i] = switch (codes.dtype().bits()) {
+                case 4, 8 -> codes.bytes()[i];
+                case 16 -> codes.shorts()[i];
                 default -> HostTensor.floats(codes)[i];
             };
         }

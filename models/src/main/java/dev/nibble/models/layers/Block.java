@@ -57,11 +57,11 @@ public final class Block implements AutoCloseable {
      * @param gradient [tokens, width]
      */
     public void backward(StepScope scope, Tensor gradient) {
-        try (Tensor gradNormed = mlp.backward(scope, gradient);
+        try (Tensor gradNormed = mlp.backward(scope, gradient, mlpNorm::recompute);
                 Tensor branch = mlpNorm.backward(scope, gradNormed)) {
             backend.neural().addInPlace(scope, gradient, branch);
         }
-        try (Tensor gradNormed = attention.backward(scope, gradient);
+        try (Tensor gradNormed = attention.backward(scope, gradient, attentionNorm::recompute);
                 Tensor branch = attentionNorm.backward(scope, gradNormed)) {
             backend.neural().addInPlace(scope, gradient, branch);
         }

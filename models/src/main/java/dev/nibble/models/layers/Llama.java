@@ -133,7 +133,7 @@ public final class Llama implements AutoCloseable {
      */
     public void backward(StepScope scope, Tensor ids, Tensor gradLogits) {
         Tensor gradient;
-        try (Tensor gradNormed = head.backward(scope, gradLogits)) {
+        try (Tensor gradNormed = head.backward(scope, gradLogits, norm::recompute)) {
             gradient = norm.backward(scope, gradNormed);
         }
         try (gradient) {

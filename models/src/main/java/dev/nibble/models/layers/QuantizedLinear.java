@@ -4,6 +4,7 @@ import dev.nibble.gemm.GemmSpec;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Statistic;
+import dev.nibble.quant.StraightThrough;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.LinearLayer;
@@ -12,6 +13,7 @@ import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Quantized;
+import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
@@ -43,14 +45,14 @@ public final class QuantizedLinear implements AutoCloseable {
     private final Deque<Saved> saved = new ArrayDeque<>();
     private Optional<CachedWeight> cachedWeight = Optional.empty();
     private Optional<StateProgram> afterOptimizer = Optional.empty();
-    private boolean fresh = true;
+    private int trainedSteps;
     private boolean observed;
 
     /** What the backward pass needs: the plan of the forward pass, and X for the weight gradient. */
     private record Saved(LinearPlan plan, Operand input) {}
 
     /** The operands of W; each a handle of its own, so that they outlive the scope they were made in. */
-    private record CachedWeight(QuantizeSpec spec, List<Operand> operands) {
+    private record CachedWeight(QuantizeSpec spec, List<Operand> operands, Tensor statistics) {
         Operand operand(Contraction contraction) {
             return operands.stream()
                     .filter(o -> o.spec().contraction() == contraction)
@@ -60,6 +62,7 @@ public final class QuantizedLinear implements AutoCloseable {
 
         void close() {
             operands.forEach(Operand::close);
+            statistics.close();
         }
     }
 
@@ -114,47 +117,62 @@ public final class QuantizedLinear implements AutoCloseable {
      * @return Y, FP32, [tokens, out], owned by the caller
      */
     public Tensor forward(StepScope scope, Tensor x) {
-        boolean training = scope.context().training();
-        LinearPlan plan = plan(x.shape().rows());
+        StepContext context = scope.context();
+        LinearPlan plan = plan(x.shape().rows(), context.phase());
+        if (context.training() && context.microBatch() == 0) {
+            plan.search().ifPresent(search -> backend.quantization().search(scope, search, x, weight.value(), state));
+        }
         Tensor y = scope.allocate(
                 layer.site().name() + ".output", DType.FP32, Shape.of(x.shape().rows(), layer.out()));
-        try (Quantized input = quantize(scope, only(plan.input(), training), x)) {
+        try (Quantized input = quantize(scope, only(plan.input(), context.keepsContext()), x)) {
+            CachedWeight operands = weight(scope, plan, context.keepsContext());
             multiply(
-                    scope,
-                    plan.output(),
-                    input.operand(Contraction.COLUMNS),
-                    weight(scope, plan, training).operand(Contraction.COLUMNS),
-                    y);
+                    scope, plan.output(), input.operand(Contraction.COLUMNS), operands.operand(Contraction.COLUMNS), y);
             if (observed) {
                 backend.neural().zero(scope, statistics);
                 backend.neural().addInPlace(scope, statistics, input.statistics());
             }
-            if (training) {
-                keep(scope, plan, input);
+            if (context.training()) {
+                run(
+                        scope,
+                        plan.afterForward(),
+                        Map.of(
+                                StateInput.INPUT_STATISTICS,
+                                input.statistics(),
+                                StateInput.WEIGHT_STATISTICS,
+                                operands.statistics()));
+                afterOptimizer = Optional.of(plan.afterOptimizer());
+            }
+            if (context.keepsContext()) {
+                Operand rows = input.operand(Contraction.ROWS).share();
+                scope.save(rows);
+                saved.push(new Saved(plan, rows));
             }
         }
         return y;
     }
 
-    private void keep(StepScope scope, LinearPlan plan, Quantized input) {
-        if (!plan.afterForward().isEmpty()) {
-            backend.quantization()
-                    .run(scope, plan.afterForward(), state, Map.of(StateInput.INPUT_STATISTICS, input.statistics()));
-        }
-        afterOptimizer = Optional.of(plan.afterOptimizer());
-        Operand rows = input.operand(Contraction.ROWS).share();
-        scope.save(rows);
-        saved.push(new Saved(plan, rows));
+    /**
+     * {@link #backward(StepScope, Tensor, InputSource)} of a layer whose quantizer does not need X again.
+     *
+     * @throws IllegalStateException if it does
+     */
+    public Tensor backward(StepScope scope, Tensor gradOutput) {
+        return backward(scope, gradOutput, _ -> {
+            throw new IllegalStateException("the quantizer of layer "
+                    + layer.site().name() + " needs the layer's input again, but its caller cannot make it");
+        });
     }
 
     /**
      * Adds dW to the weight's gradient, and frees what the forward pass kept.
      *
      * @param gradOutput dY, FP32, [tokens, out]; not modified
+     * @param again makes X again; asked at most once, and only if the plan has a learned step for X
      * @return dX, FP32, [tokens, in], owned by the caller
      * @throws IllegalStateException if no forward pass in training came before
      */
-    public Tensor backward(StepScope scope, Tensor gradOutput) {
+    public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         if (saved.isEmpty()) {
             throw new IllegalStateException("layer " + layer.site().name()
                     + " has no saved input, but its backward pass needs one; run a forward pass in training first");
@@ -162,8 +180,9 @@ public final class QuantizedLinear implements AutoCloseable {
         Saved context = saved.pop();
         LinearPlan plan = context.plan();
         try (Quantized gradient = quantize(scope, plan.gradOutput(), gradOutput)) {
+            run(scope, plan.afterBackward(), Map.of(StateInput.GRAD_OUTPUT_STATISTICS, gradient.statistics()));
             try (Operand input = context.input()) {
-                multiply(scope, plan.gradWeight(), gradient.operand(Contraction.ROWS), input, weight.gradient());
+                addGradWeight(scope, plan, gradient.operand(Contraction.ROWS), input);
             }
             Tensor gradInput = scope.allocate(
                     layer.site().name() + ".gradInput",
@@ -175,16 +194,35 @@ public final class QuantizedLinear implements AutoCloseable {
                     gradient.operand(Contraction.COLUMNS),
                     weight(scope, plan, true).operand(Contraction.ROWS),
                     gradInput);
+            plan.inputClip().ifPresent(clip -> {
+                try (Tensor x = again.recompute(scope)) {
+                    backend.quantization().straightThrough(scope, clip, gradInput, x, state);
+                }
+            });
             return gradInput;
+        }
+    }
+
+    private void addGradWeight(StepScope scope, LinearPlan plan, Operand gradient, Operand input) {
+        if (plan.weightClip().isEmpty()) {
+            multiply(scope, plan.gradWeight(), gradient, input, weight.gradient());
+            return;
+        }
+        try (Tensor product = scope.allocate(
+                layer.site().name() + ".gradWeight",
+                DType.FP32,
+                weight.gradient().shape())) {
+            backend.neural().zero(scope, product);
+            multiply(scope, plan.gradWeight(), gradient, input, product);
+            StraightThrough clip = plan.weightClip().orElseThrow();
+            backend.quantization().straightThrough(scope, clip, product, weight.value(), state);
+            backend.neural().addInPlace(scope, weight.gradient(), product);
         }
     }
 
     /** Advances the quantizer's state; once an optimizer step, after the control vector is filled. */
     public void afterOptimizer(StepScope scope, Tensor control) {
-        afterOptimizer
-                .filter(program -> !program.isEmpty())
-                .ifPresent(program ->
-                        backend.quantization().run(scope, program, state, Map.of(StateInput.CONTROL, control)));
+        afterOptimizer.ifPresent(program -> run(scope, program, Map.of(StateInput.CONTROL, control)));
     }
 
     /** Frees the operands of W: it is about to change, or no product needs them soon. */
@@ -195,30 +233,38 @@ public final class QuantizedLinear implements AutoCloseable {
 
     /** Says that the state has been advanced by a training step that was not skipped. */
     public void markTrained() {
-        fresh = false;
+        trainedSteps++;
     }
 
-    private LinearPlan plan(long tokens) {
-        return plans.computeIfAbsent(new PlanRequest(tokens, fresh), quantizer::plan);
+    private LinearPlan plan(long tokens, PlanRequest.Phase phase) {
+        boolean fresh = trainedSteps < quantizer.freshSteps();
+        return plans.computeIfAbsent(new PlanRequest(tokens, fresh, phase), quantizer::plan);
     }
 
-    private CachedWeight weight(StepScope scope, LinearPlan plan, boolean training) {
-        QuantizeSpec spec = only(plan.weight(), training);
+    private void run(StepScope scope, StateProgram program, Map<StateInput, Tensor> inputs) {
+        if (!program.isEmpty()) {
+            backend.quantization().run(scope, program, state, inputs);
+        }
+    }
+
+    private CachedWeight weight(StepScope scope, LinearPlan plan, boolean keeps) {
+        QuantizeSpec spec = only(plan.weight(), keeps);
         if (cachedWeight.filter(cached -> cached.spec().equals(spec)).isEmpty()) {
             releaseWeight();
             try (Quantized quantized = quantize(scope, spec, weight.value())) {
                 List<Operand> operands = spec.operands().stream()
                         .map(o -> quantized.operand(o.contraction()).share())
                         .toList();
-                cachedWeight = Optional.of(new CachedWeight(spec, operands));
+                cachedWeight = Optional.of(
+                        new CachedWeight(spec, operands, quantized.statistics().share()));
             }
         }
         return cachedWeight.orElseThrow();
     }
 
     /** An evaluation needs no transposed operand; the codes of the other are the same without it. */
-    private static QuantizeSpec only(QuantizeSpec spec, boolean training) {
-        return training ? spec : new QuantizeSpec(spec.role(), List.of(spec.operand(Contraction.COLUMNS)));
+    private static QuantizeSpec only(QuantizeSpec spec, boolean keeps) {
+        return keeps ? spec : spec.only(Contraction.COLUMNS);
     }
 
     private Quantized quantize(StepScope scope, QuantizeSpec spec, Tensor x) {

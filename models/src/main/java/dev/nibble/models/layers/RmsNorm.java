@@ -40,7 +40,7 @@ public final class RmsNorm implements AutoCloseable {
      */
     public Tensor forward(StepScope scope, Tensor x) {
         NeuralOps.Saved result = backend.neural().rmsNorm(scope, x, weight.value(), EPSILON);
-        if (scope.context().training()) {
+        if (scope.context().keepsContext()) {
             scope.save(x);
             scope.save(result.saved());
             saved.push(new Saved(x.share(), result.saved()));
@@ -48,6 +48,13 @@ public final class RmsNorm implements AutoCloseable {
             result.saved().close();
         }
         return result.output();
+    }
+
+    /** {@return y of the latest forward pass that has no backward pass yet, once more, owned by the caller} */
+    public Tensor recompute(StepScope scope) {
+        NeuralOps.Saved again = backend.neural().rmsNorm(scope, saved.getFirst().x(), weight.value(), EPSILON);
+        again.saved().close();
+        return again.output();
     }
 
     /** {@return dx, [rows, width], owned by the caller} Adds to the weight's gradient; frees what was kept. */

@@ -64,7 +64,7 @@ public final class SelfAttention implements AutoCloseable {
         backend.neural().rotateInPlace(scope, packed, shape, ROTARY_BASE, false);
         Saved context = new Saved(packed, backend.neural().attention(scope, packed, shape), shape);
         Tensor y = out.forward(scope, context.forward().output());
-        if (scope.context().training()) {
+        if (scope.context().keepsContext()) {
             scope.save(packed);
             scope.save(context.forward().output());
             scope.save(context.forward().saved());
@@ -75,18 +75,23 @@ public final class SelfAttention implements AutoCloseable {
         return y;
     }
 
-    /** {@return the gradient of x, owned by the caller} */
-    public Tensor backward(StepScope scope, Tensor gradOutput) {
+    /**
+     * {@return the gradient of x, owned by the caller}
+     *
+     * @param again makes x again
+     */
+    public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         Saved context = saved.pop();
         Tensor gradPacked;
-        try (Tensor gradAttention = out.backward(scope, gradOutput)) {
+        try (Tensor gradAttention =
+                out.backward(scope, gradOutput, _ -> context.forward().output().share())) {
             gradPacked = backend.neural()
                     .attentionBackward(scope, gradAttention, context.qkv(), context.forward(), context.shape());
         }
         context.close();
         try (gradPacked) {
             backend.neural().rotateInPlace(scope, gradPacked, context.shape(), ROTARY_BASE, true);
-            return qkv.backward(scope, gradPacked);
+            return qkv.backward(scope, gradPacked, again);
         }
     }
 

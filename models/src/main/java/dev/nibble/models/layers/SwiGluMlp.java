@@ -43,7 +43,7 @@ public final class SwiGluMlp implements AutoCloseable {
     public Tensor forward(StepScope scope, Tensor x) {
         Tensor both = gateUp.forward(scope, x);
         try (Tensor hidden = backend.neural().swiGlu(scope, both)) {
-            if (scope.context().training()) {
+            if (scope.context().keepsContext()) {
                 scope.save(both);
                 saved.push(both);
             } else {
@@ -53,15 +53,20 @@ public final class SwiGluMlp implements AutoCloseable {
         }
     }
 
-    /** {@return the gradient of x, owned by the caller} */
-    public Tensor backward(StepScope scope, Tensor gradOutput) {
+    /**
+     * {@return the gradient of x, owned by the caller}
+     *
+     * @param again makes x again
+     */
+    public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         Tensor gradBoth;
         try (Tensor both = saved.pop();
-                Tensor gradHidden = down.backward(scope, gradOutput)) {
+                Tensor gradHidden = down.backward(
+                        scope, gradOutput, inner -> backend.neural().swiGlu(inner, both))) {
             gradBoth = backend.neural().swiGluBackward(scope, gradHidden, both);
         }
         try (gradBoth) {
-            return gateUp.backward(scope, gradBoth);
+            return gateUp.backward(scope, gradBoth, again);
         }
     }
 

@@ -17,6 +17,11 @@ import java.util.SplittableRandom;
 
 /** A backend and random FP32 tensors on it. */
 final class LayerFixture implements AutoCloseable {
+    /** FP32 and BF16 need no input again. */
+    static final InputSource NEVER = _ -> {
+        throw new AssertionError("the input is asked for again");
+    };
+
     final Backend backend = Plugins.openBackend("auto", BackendOptions.withSeed(1));
     private final SplittableRandom random;
 

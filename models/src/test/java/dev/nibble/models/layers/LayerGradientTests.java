@@ -126,7 +126,7 @@ class LayerGradientTests {
                 WIDTH,
                 attentionRoundings(),
                 (scope, x) -> layer.forward(scope, x, BATCH),
-                layer::backward,
+                (scope, gradient) -> layer.backward(scope, gradient, LayerFixture.NEVER),
                 List.of(qkv, out),
                 (x, w) -> attention(x, w.get(0), w.get(1)));
     }
@@ -151,7 +151,7 @@ class LayerGradientTests {
                 WIDTH,
                 mlpRoundings(),
                 layer::forward,
-                layer::backward,
+                (scope, gradient) -> layer.backward(scope, gradient, LayerFixture.NEVER),
                 List.of(gateUp, down),
                 (x, w) -> mlp(x, w.get(0), w.get(1)));
     }
