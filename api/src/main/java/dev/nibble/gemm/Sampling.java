@@ -15,8 +15,8 @@ package dev.nibble.gemm;
  * </ul>
  * λ is the largest FP32 number for which Σp, an exact sum of integers, stays within the budget; if the smallest probabilities alone
  * exceed it, they stand. A row is kept iff u &lt; p, u drawn for element {@code plane · tokens + token}, role gradOutput, purposes
- * {@code SAMPLE_GRAD_INPUT} and {@code SAMPLE_GRAD_WEIGHT}. The estimate is unbiased. Source: leverage-score sampling, Xi et al. 2023,
- * arXiv:2306.11987; powers of two are ours.
+ * {@code SAMPLE_GRAD_INPUT} and {@code SAMPLE_GRAD_WEIGHT}. The estimate is unbiased. If a plane's scale is not finite, every row
+ * enters. Source: leverage-score sampling, Xi et al. 2023, arXiv:2306.11987; powers of two are ours.
  */
 public enum Sampling {
     /** Every row. */

@@ -2,6 +2,7 @@ package dev.nibble.host;
 
 import dev.nibble.report.ExecutionLog;
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.CodecOps;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.GemmBackend;
 import dev.nibble.spi.MemoryUse;
@@ -41,11 +42,17 @@ public final class HostBackend implements Backend {
      * @param quantization quantization
      * @param gemm matrix products
      * @param neural operations between the products
+     * @param codec packing of tensors that are kept
      * @param optimizer weight updates
      * @param onClose frees what the operations hold, such as threads
      */
     public record Operations(
-            QuantizeOps quantization, GemmBackend gemm, NeuralOps neural, OptimizerOps optimizer, Runnable onClose) {}
+            QuantizeOps quantization,
+            GemmBackend gemm,
+            NeuralOps neural,
+            CodecOps codec,
+            OptimizerOps optimizer,
+            Runnable onClose) {}
 
     /**
      * Makes a backend.
@@ -212,6 +219,12 @@ public final class HostBackend implements Backend {
     public NeuralOps neural() {
         requireOpen();
         return operations.neural();
+    }
+
+    @Override
+    public CodecOps codec() {
+        requireOpen();
+        return operations.codec();
     }
 
     @Override

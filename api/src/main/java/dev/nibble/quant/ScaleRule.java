@@ -15,13 +15,26 @@ public sealed interface ScaleRule {
     record AmaxOverTop() implements ScaleRule {}
 
     /**
-     * {@code multiplier = top / amax; code = saturate(round(x · multiplier)); scale = 1 / multiplier}.
-     * An amax of 0, infinity or NaN gives multiplier 1; an infinite multiplier becomes the largest FP32.
+     * {@code multiplier = top / max(amax, eps); code = saturate(round(x · multiplier)); scale = 1 / multiplier}.
+     * An amax that is then 0, infinite or NaN gives multiplier 1; an infinite multiplier becomes the largest FP32.
      * Source: current scaling of FP8 recipes.
      *
      * @param powerOfTwo round the multiplier down to a power of two
+     * @param eps an amax below it counts as eps; finite, 0 if there is no such bound
      */
-    record TopOverAmax(boolean powerOfTwo) implements ScaleRule {}
+    record TopOverAmax(boolean powerOfTwo, float eps) implements ScaleRule {
+        /** Checks eps. */
+        public TopOverAmax {
+            if (!(eps >= 0 && eps <= Float.MAX_VALUE)) {
+                throw new IllegalArgumentException("eps is " + eps + ", but must be finite and not negative");
+            }
+        }
+
+        /** Makes a rule without eps. */
+        public TopOverAmax(boolean powerOfTwo) {
+            this(powerOfTwo, 0);
+        }
+    }
 
     /**
      * {@code scale = amax · 2^-exponent; code = round(x / scale)}: amax is the top code of an exponent format, exactly. An

@@ -10,9 +10,10 @@ import dev.nibble.spi.AttentionShape;
  * @param size features
  * @param width features of all heads
  * @param scale 1 / sqrt(size), rounded from FP64: factor of the scores
+ * @param causal whether a token sees only itself and those before it
  */
 public record AttentionHead(
-        int task, int sequence, int size, int width, float scale, int firstToken, int firstFeature) {
+        int task, int sequence, int size, int width, float scale, boolean causal, int firstToken, int firstFeature) {
     /** {@return the head with this number: batch · heads + head} */
     public static AttentionHead of(AttentionShape shape, int task) {
         return new AttentionHead(
@@ -21,6 +22,7 @@ public record AttentionHead(
                 shape.headSize(),
                 shape.width(),
                 (float) (1 / Math.sqrt(shape.headSize())),
+                shape.causal(),
                 task / shape.heads() * shape.sequence(),
                 task % shape.heads() * shape.headSize());
     }
@@ -43,6 +45,11 @@ public record AttentionHead(
     /** {@return index of the first feature at a position of the output} */
     public int output(int position) {
         return (firstToken + position) * width + firstFeature;
+    }
+
+    /** {@return how many keys the query at a position sees: those from 0 on} */
+    public int keys(int position) {
+        return causal ? position + 1 : sequence;
     }
 
     /** {@return index of a position in the logs, [batch, heads, sequence]} */

@@ -39,7 +39,7 @@ public record GroupScale(float scale, float multiplier, float divisor) {
         return switch (rule) {
             case ScaleRule.Unit _ -> UNIT;
             case ScaleRule.AmaxOverTop _ -> amaxOverTop(format.top(), amax);
-            case ScaleRule.TopOverAmax top -> topOverAmax(format.top(), amax, top.powerOfTwo());
+            case ScaleRule.TopOverAmax top -> topOverAmax(format.top(), amax, top);
             case ScaleRule.AmaxOverPower power -> amaxOverPower(power, amax);
             case ScaleRule.Sawb _, ScaleRule.MeanMagnitude _, ScaleRule.Given _ ->
                 throw new IllegalArgumentException(rule + " needs more than the amax");
@@ -120,12 +120,13 @@ public record GroupScale(float scale, float multiplier, float divisor) {
         return x * multiplier / divisor;
     }
 
-    private static GroupScale topOverAmax(float top, float amax, boolean powerOfTwo) {
+    private static GroupScale topOverAmax(float top, float measured, ScaleRule.TopOverAmax rule) {
+        float amax = measured < rule.eps() ? rule.eps() : measured; // NaN stays
         if (amax == 0 || !Float.isFinite(amax)) {
             return UNIT;
         }
         float multiplier = Math.min(top / amax, Float.MAX_VALUE);
-        if (powerOfTwo) {
+        if (rule.powerOfTwo()) {
             multiplier = Float.intBitsToFloat(Float.floatToRawIntBits(multiplier) & 0xFF800000);
         }
         return new GroupScale(1 / multiplier, multiplier, 1);
@@ -159,8 +160,14 @@ public record GroupScale(float scale, float multiplier, float divisor) {
         return new GroupScale(scale, 1, scale);
     }
 
-    /** {@return the first step of LSQ: see {@link ScaleRule.MeanMagnitude}} */
-    static GroupScale meanMagnitude(float top, float amax, Moments moments) {
+    /**
+     * {@return the first step of LSQ: see {@link ScaleRule.MeanMagnitude}}
+     *
+     * @param top largest code
+     * @param amax max|x|, NaN if an element is NaN
+     * @param moments of the tensor
+     */
+    public static GroupScale meanMagnitude(float top, float amax, Moments moments) {
         if (!Float.isFinite(amax)) {
             return NOT_FINITE;
         }

@@ -69,6 +69,21 @@ public final class LeverageSampling {
     }
 
     /**
+     * {@return whether rows are drawn} A plane whose scale is not finite has nothing to draw by: then every row enters, and the
+     * product is NaN as without sampling.
+     */
+    public static boolean draws(GemmSpec spec, HostOperand a, HostOperand b) {
+        return spec.sampling() == Sampling.LEVERAGE
+                && spec.terms().stream()
+                        .allMatch(t -> finite(a.planes().get(t.planeA()))
+                                && finite(b.planes().get(t.planeB())));
+    }
+
+    private static boolean finite(HostPlane plane) {
+        return Float.isFinite(HostTensor.floats(plane.scales())[0]);
+    }
+
+    /**
      * {@return the weight 1/p of each row of dY in each term, 0 where it is left out: [terms][tokens]}
      *
      * @param norms of the rows of each plane of dY: Σ code², [planes][tokens]
@@ -227,9 +242,8 @@ public final class LeverageSampling {
     }
 
     private static float termScale(Term term, HostOperand a) {
-        float scale = Math.abs(
+        return Math.abs(
                 term.weightA() * HostTensor.floats(a.planes().get(term.planeA()).scales())[0]);
-        return Float.isFinite(scale) ? scale : 1; // the product is NaN, whichever rows it has
     }
 
     private static float root(long squares) {

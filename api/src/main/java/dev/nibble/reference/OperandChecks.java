@@ -65,6 +65,33 @@ public final class OperandChecks {
     }
 
     /**
+     * Refuses a number below 1.
+     *
+     * @throws IllegalArgumentException if it is
+     */
+    public static void requirePositive(String what, int value) {
+        if (value < 1) {
+            throw new IllegalArgumentException(what + " is " + value + ", but must be at least 1");
+        }
+    }
+
+    /**
+     * Refuses rows that do not fall into groups.
+     *
+     * @return the number of groups
+     * @throws IllegalArgumentException if their number is no multiple of {@code group}
+     */
+    public static int groupsOf(Tensor x, int group) {
+        requirePositive("group", group);
+        int rows = rows(x);
+        if (rows % group != 0) {
+            throw new IllegalArgumentException(
+                    "x is " + x.shape() + ", but its rows must be a multiple of the group, " + group);
+        }
+        return rows / group;
+    }
+
+    /**
      * Refuses a row number outside a table.
      *
      * @throws IllegalArgumentException if one is

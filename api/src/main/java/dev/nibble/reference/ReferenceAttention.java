@@ -3,7 +3,7 @@ package dev.nibble.reference;
 import java.util.Arrays;
 
 /**
- * Causal attention of one head of one sequence, and its gradient. All dot products along a head and all sums over keys
+ * Attention of one head of one sequence, causal or not, and its gradient. All dot products along a head and all sums over keys
  * or queries are chains of FP32 fused multiply-adds from 0, index ascending; the softmax's sum and {@code Σ
  * gradOutput · output} have the order of {@link LaneSum}. No number depends on tokens that the mask hides, not even
  * on NaN.
@@ -28,19 +28,20 @@ public final class ReferenceAttention {
         float[] p = new float[head.sequence()]; // [keys]
         int size = head.size();
         for (int i = 0; i < head.sequence(); i++) {
+            int keys = head.keys(i);
             float maximum = Float.NEGATIVE_INFINITY;
-            for (int j = 0; j <= i; j++) {
+            for (int j = 0; j < keys; j++) {
                 p[j] = chain(qkv, head.q(i), qkv, head.k(j), size) * head.scale();
                 maximum = Math.max(maximum, p[j]);
             }
-            for (int j = 0; j <= i; j++) {
+            for (int j = 0; j < keys; j++) {
                 p[j] = Exp.exp(p[j] - maximum);
             }
-            float sum = LaneSum.sum(p, 0, i + 1);
+            float sum = LaneSum.sum(p, 0, keys);
             logs[head.log(i)] = logSumExp(maximum, sum);
             int target = head.output(i);
             Arrays.fill(out, target, target + size, 0f);
-            for (int j = 0; j <= i; j++) {
+            for (int j = 0; j < keys; j++) {
                 addScaled(p[j], qkv, head.v(j), out, target, size);
             }
             float inverseSum = 1f / sum;
@@ -72,7 +73,7 @@ public final class ReferenceAttention {
         for (int i = 0; i < head.sequence(); i++) {
             int grad = head.output(i);
             float rowDot = LaneSum.dot(gradOutput, grad, out, grad, size);
-            for (int j = 0; j <= i; j++) {
+            for (int j = 0; j < head.keys(i); j++) {
                 float s = chain(qkv, head.q(i), qkv, head.k(j), size) * head.scale();
                 float p = Exp.exp(s - logs[head.log(i)]);
                 float gradP = chain(gradOutput, grad, qkv, head.v(j), size);

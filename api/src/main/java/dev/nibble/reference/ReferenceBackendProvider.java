@@ -49,6 +49,7 @@ public final class ReferenceBackendProvider implements BackendProvider {
                 new ReferenceQuantize(runtime),
                 new ReferenceGemm(runtime),
                 new ReferenceNeural(runtime),
+                new ReferenceCodec(),
                 new ReferenceOptimizer(runtime),
                 () -> {});
         return new HostBackend(NAME, DESCRIPTION, runtime, operations);

@@ -4,7 +4,6 @@ import dev.nibble.gemm.Arithmetic;
 import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
-import dev.nibble.gemm.Sampling;
 import dev.nibble.gemm.Segments;
 import dev.nibble.gemm.Splits;
 import dev.nibble.gemm.Term;
@@ -75,7 +74,8 @@ public final class ReferenceGemm implements GemmBackend {
     private RowSum rowSums(
             StepScope scope, GemmSpec spec, Site site, HostOperand a, HostOperand b, ReferenceFold fold) {
         StepContext context = scope.context();
-        if (spec.sampling() == Sampling.LEVERAGE && spec.product() == Product.GRAD_WEIGHT) {
+        boolean draws = LeverageSampling.draws(spec, a, b);
+        if (draws && spec.product() == Product.GRAD_WEIGHT) {
             List<LeverageSampling.Kept> kept = LeverageSampling.keptTokens(
                     spec, a, RowNorms.alongRows(a), RowNorms.alongRows(b), site, context, runtime.seed());
             return row -> fold.kept(kept, row);
@@ -85,7 +85,7 @@ public final class ReferenceGemm implements GemmBackend {
         for (int part = 0; part < splits.parts(); part++) {
             parts.add(bounds(spec, a, b, splits.from(part), splits.to(part, a.k())));
         }
-        if (spec.sampling() == Sampling.LEVERAGE) {
+        if (draws) {
             float[][] weights = LeverageSampling.rowWeights(
                     spec, a, RowNorms.alongContraction(a), site, context, runtime.seed()); // [terms][tokens]
             return row -> fold.all(parts, row, term -> weights[term][row]);

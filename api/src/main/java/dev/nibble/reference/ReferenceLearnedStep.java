@@ -17,7 +17,7 @@ public final class ReferenceLearnedStep {
     }
 
     private static float log2OfBest(HadamardSearch search, Tensor x, Tensor w) {
-        int best = 0;
+        int best = Integer.numberOfTrailingZeros(search.sizes().getFirst()); // where every score is NaN
         float smallest = Float.POSITIVE_INFINITY;
         for (int size : search.sizes()) {
             int log2 = Integer.numberOfTrailingZeros(size);

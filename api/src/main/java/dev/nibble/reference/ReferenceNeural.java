@@ -27,6 +27,7 @@ import java.util.Arrays;
 public final class ReferenceNeural implements NeuralOps {
     private static final int CHUNK_ELEMENTS = 1 << 15; // of an elementwise task
     private static final int CHUNK_COLS = 64; // of a gradient of a table
+    private static final int CHUNK_GROUPS = 8; // of rows that are averaged
 
     private final HostRuntime runtime;
     private final Tasks tasks;
@@ -193,6 +194,53 @@ public final class ReferenceNeural implements NeuralOps {
     }
 
     @Override
+    public Tensor relu(StepScope scope, Tensor x) {
+        float[] values = floats(x); // [elements]
+        Tensor y = scope.allocate("relu", DType.FP32, x.shape());
+        tasks.forEachChunk(
+                values.length, CHUNK_ELEMENTS, (from, to) -> ReferenceRelu.forward(values, from, to, floats(y)));
+        return y;
+    }
+
+    @Override
+    public Tensor reluBackward(StepScope scope, Tensor gradOutput, Tensor y) {
+        requireMatrix("gradOutput", gradOutput, y.shape().rows(), y.shape().cols());
+        float[] dy = floats(gradOutput); // [elements]
+        Tensor gradX = scope.allocate("gradient of relu", DType.FP32, y.shape());
+        tasks.forEachChunk(
+                dy.length,
+                CHUNK_ELEMENTS,
+                (from, to) -> ReferenceRelu.backward(dy, floats(y), from, to, floats(gradX)));
+        return gradX;
+    }
+
+    @Override
+    public Tensor meanRows(StepScope scope, Tensor x, int group) {
+        int groups = OperandChecks.groupsOf(x, group);
+        int width = cols(x);
+        Tensor y = scope.allocate("meanRows", DType.FP32, Shape.of(groups, width));
+        tasks.forEachChunk(
+                groups,
+                CHUNK_GROUPS,
+                (from, to) -> ReferenceMeanRows.forward(floats(x), group, width, from, to, floats(y)));
+        return y;
+    }
+
+    @Override
+    public Tensor meanRowsBackward(StepScope scope, Tensor gradOutput, int group) {
+        OperandChecks.requirePositive("group", group);
+        int groups = rows(gradOutput);
+        int width = cols(gradOutput);
+        Tensor gradX =
+                scope.allocate("gradient of meanRows", DType.FP32, Shape.of(Math.multiplyExact(groups, group), width));
+        tasks.forEachChunk(
+                groups,
+                CHUNK_GROUPS,
+                (from, to) -> ReferenceMeanRows.backward(floats(gradOutput), group, width, from, to, floats(gradX)));
+        return gradX;
+    }
+
+    @Override
     public void crossEntropy(
             StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
         int rows = rows(logits);
@@ -207,5 +255,20 @@ public final class ReferenceNeural implements NeuralOps {
                 (from, to) -> partials[from / Tasks.CHUNK_ROWS] = ReferenceCrossEntropy.rows(
                         functions, floats(logits), ints(targets), vocabulary, from, to, factor, gradient));
         floats(loss)[0] += ReferenceCrossEntropy.mean(partials, rows, weight);
+    }
+
+    @Override
+    public void countCorrect(StepScope scope, Tensor logits, Tensor targets, Tensor count) {
+        int rows = rows(logits);
+        int classes = cols(logits);
+        requireVector("targets", targets, rows);
+        requireVector("count", count, 1);
+        requireBelow("targets", ints(targets), classes);
+        int[] partials = new int[Math.ceilDiv(rows, Tasks.CHUNK_ROWS)]; // [chunks]
+        tasks.forEachChunk(
+                rows,
+                (from, to) -> partials[from / Tasks.CHUNK_ROWS] =
+                        ReferenceCountCorrect.rows(floats(logits), ints(targets), classes, from, to));
+        floats(count)[0] += Arrays.stream(partials).sum();
     }
 }

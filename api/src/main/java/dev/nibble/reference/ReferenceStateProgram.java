@@ -55,6 +55,7 @@ public final class ReferenceStateProgram {
             case CONSTANT -> new float[] {instruction.constant()};
             case STATE -> vector(state, instruction.name()).clone();
             case INPUT -> new float[] {input(instruction, inputs)};
+            case COLUMN_AMAX -> columnAmax(instruction, inputs);
             case SQRT, POWER_OF_TWO -> elementwise(instruction, operand(values, instruction.a()));
             case LARGEST -> new float[] {largest(operand(values, instruction.a()))};
             case ROLL -> roll(operand(values, instruction.a()), operand(values, instruction.b()));
@@ -94,7 +95,8 @@ public final class ReferenceStateProgram {
                 case GREATER -> a > b ? 1 : 0;
                 case SELECT -> a != 0 ? b : c;
                 case POWER_OF_TWO -> Float.intBitsToFloat(Float.floatToRawIntBits(a) & 0xFF800000);
-                case CONSTANT, STATE, INPUT, LARGEST, ROLL -> throw new IllegalStateException("not elementwise");
+                case CONSTANT, STATE, INPUT, LARGEST, ROLL, COLUMN_AMAX ->
+                    throw new IllegalStateException("not elementwise");
             };
         }
         return out;
@@ -140,17 +142,34 @@ public final class ReferenceStateProgram {
         return vector;
     }
 
+    private static float[] columnAmax(Instruction instruction, Map<StateInput, float[]> inputs) {
+        float[] matrix = named(instruction, inputs); // [rows, columns]
+        int columns = instruction.element();
+        if (columns < 1 || matrix.length % columns != 0) {
+            throw new IllegalArgumentException("input %s has %d elements, but rows of %d are needed"
+                    .formatted(instruction.name(), matrix.length, columns));
+        }
+        float[] amax = new float[columns]; // [columns]
+        for (int i = 0; i < matrix.length; i++) {
+            amax[i % columns] = Math.max(amax[i % columns], Math.abs(matrix[i])); // NaN stays
+        }
+        return amax;
+    }
+
     private static float input(Instruction instruction, Map<StateInput, float[]> inputs) {
+        float[] vector = named(instruction, inputs);
+        if (instruction.element() < 0 || instruction.element() >= vector.length) {
+            throw new IllegalArgumentException("element %d of input %s is asked for, but it has %d"
+                    .formatted(instruction.element(), instruction.name(), vector.length));
+        }
+        return vector[instruction.element()];
+    }
+
+    private static float[] named(Instruction instruction, Map<StateInput, float[]> inputs) {
         for (Map.Entry<StateInput, float[]> entry : inputs.entrySet()) {
-            if (!entry.getKey().name().equals(instruction.name())) {
-                continue;
+            if (entry.getKey().name().equals(instruction.name())) {
+                return entry.getValue();
             }
-            float[] vector = entry.getValue();
-            if (instruction.element() < 0 || instruction.element() >= vector.length) {
-                throw new IllegalArgumentException("element %d of input %s is asked for, but it has %d"
-                        .formatted(instruction.element(), instruction.name(), vector.length));
-            }
-            return vector[instruction.element()];
         }
         throw new IllegalArgumentException(
                 "no input is named '" + instruction.name() + "'; the program was given " + inputs.keySet());

@@ -20,6 +20,7 @@ import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Shape;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -246,7 +247,11 @@ final class TensorQuantizer {
     }
 
     private HostTensor codes(PlaneSpec plane) {
-        return allocate("codes", plane.format(), Shape.of(rows, cols));
+        HostTensor codes = allocate("codes", plane.format(), Shape.of(rows, cols));
+        if (plane.format().packed() && cols % 2 != 0) {
+            Arrays.fill(codes.bytes(), (byte) 0); // half a byte at the end of each row is no element
+        }
+        return codes;
     }
 
     private HostTensor allocate(String what, DType dtype, Shape shape) {

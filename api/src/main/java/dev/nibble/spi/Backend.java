@@ -83,6 +83,9 @@ public interface Backend extends AutoCloseable {
     /** {@return operations between the products} */
     NeuralOps neural();
 
+    /** {@return packing of tensors that are kept, not multiplied} */
+    CodecOps codec();
+
     /** {@return weight updates} */
     OptimizerOps optimizer();
 

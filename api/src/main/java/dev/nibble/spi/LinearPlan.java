@@ -25,9 +25,12 @@ import java.util.Optional;
  * @param gradInput dX = dY · W
  * @param gradWeight dW = dYᵀ · X
  * @param search finds the block size of a transform, in the first forward pass of a step, before anything is quantized
- * @param inputClip the backward pass through the quantizer of X; without it dX is the product itself. It needs X again:
- *     the layer asks its caller
- * @param weightClip the backward pass through the quantizer of W; without it dW is the product itself
+ * @param inputClip the backward pass through the quantizer of X; without it dX is the product, passed through the transform
+ *     of X. It needs X again: the layer asks its caller
+ * @param weightClip the backward pass through the quantizer of W; without it dW is the product, passed through the
+ *     transform of W
+ * @param beforeForward measures X; run in the first forward pass of a step in training, before anything is quantized,
+ *     may read {@code INPUT}
  * @param afterForward gathers over micro-batches; run after each forward pass in training, may read
  *     {@code INPUT_STATISTICS} and {@code WEIGHT_STATISTICS}
  * @param afterBackward gathers over micro-batches; run after each backward pass, may read {@code GRAD_OUTPUT_STATISTICS}
@@ -43,6 +46,7 @@ public record LinearPlan(
         Optional<HadamardSearch> search,
         Optional<StraightThrough> inputClip,
         Optional<StraightThrough> weightClip,
+        StateProgram beforeForward,
         StateProgram afterForward,
         StateProgram afterBackward,
         StateProgram afterOptimizer) {
@@ -66,6 +70,7 @@ public record LinearPlan(
                 Optional.empty(),
                 Optional.empty(),
                 Optional.empty(),
+                StateProgram.EMPTY,
                 afterForward,
                 StateProgram.EMPTY,
                 afterOptimizer);
@@ -113,6 +118,7 @@ public record LinearPlan(
                 search,
                 inputClip,
                 weightClip,
+                beforeForward,
                 afterForward,
                 program,
                 afterOptimizer);
@@ -130,6 +136,7 @@ public record LinearPlan(
                 search,
                 Optional.of(forInput),
                 Optional.of(forWeight),
+                beforeForward,
                 afterForward,
                 afterBackward,
                 afterOptimizer);
@@ -147,6 +154,25 @@ public record LinearPlan(
                 Optional.of(newSearch),
                 inputClip,
                 weightClip,
+                beforeForward,
+                afterForward,
+                afterBackward,
+                afterOptimizer);
+    }
+
+    /** {@return this plan with another program before anything is quantized in a step} */
+    public LinearPlan withBeforeForward(StateProgram program) {
+        return new LinearPlan(
+                input,
+                weight,
+                gradOutput,
+                output,
+                gradInput,
+                gradWeight,
+                search,
+                inputClip,
+                weightClip,
+                program,
                 afterForward,
                 afterBackward,
                 afterOptimizer);

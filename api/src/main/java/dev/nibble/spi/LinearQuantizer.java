@@ -1,7 +1,9 @@
 package dev.nibble.spi;
 
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.state.StateVector;
 import java.util.List;
+import java.util.Optional;
 
 /** How one layer is quantized. Immutable and thread-safe: what changes from step to step is state on the device. */
 public interface LinearQuantizer {
@@ -15,6 +17,15 @@ public interface LinearQuantizer {
     /** {@return training steps for which plans are asked for with {@link PlanRequest#fresh}; at least 1} */
     default int freshSteps() {
         return 1;
+    }
+
+    /**
+     * {@return how the operation that makes this layer's input, a norm or an activation, keeps its own input for its backward
+     * pass; empty for FP32} The layer decides, since it is the one that may ask for its input again: a plan with a
+     * {@link LinearPlan#inputClip} would get it from decoded values.
+     */
+    default Optional<TensorCodec> context() {
+        return Optional.empty();
     }
 
     /** {@return the layer's device state with its first values; empty if the method has none} */

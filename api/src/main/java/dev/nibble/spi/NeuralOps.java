@@ -3,7 +3,7 @@ package dev.nibble.spi;
 import dev.nibble.tensor.Tensor;
 
 /**
- * What a decoder needs besides quantized products. All tensors are FP32 unless stated; results are new, owned by the
+ * What a transformer needs besides quantized products. All tensors are FP32 unless stated; results are new, owned by the
  * caller, and live at most as long as the scope. Sums that cross rows have one order for any number of threads.
  */
 public interface NeuralOps {
@@ -65,7 +65,8 @@ public interface NeuralOps {
     void rotateInPlace(StepScope scope, Tensor qkv, AttentionShape shape, float base, boolean inverse);
 
     /**
-     * Causal attention: {@code out = softmax(q · kᵀ / sqrt(headSize)) · v}, positions up to their own.
+     * Attention: {@code out = softmax(q · kᵀ / sqrt(headSize)) · v}, causal (positions up to their own) or not, as the
+     * shape says.
      *
      * @param qkv packed, see {@link AttentionShape}
      * @return out, [tokens, width], and the log of the softmax's denominator (its maximum included), [heads · tokens]
@@ -93,6 +94,34 @@ public interface NeuralOps {
     /** {@return gradient of {@code gateUp}, [rows, 2 · hidden]} */
     Tensor swiGluBackward(StepScope scope, Tensor gradOutput, Tensor gateUp);
 
+    /** {@return max(x, 0), shaped like x; NaN stays NaN} Nair and Hinton 2010, "Rectified linear units". */
+    Tensor relu(StepScope scope, Tensor x);
+
+    /**
+     * Backward of {@link #relu}: {@code dx = y <= 0 ? 0 : gradOutput}.
+     *
+     * @param y result of the forward pass
+     * @return gradient of x
+     */
+    Tensor reluBackward(StepScope scope, Tensor gradOutput, Tensor y);
+
+    /**
+     * Means of groups of rows that follow each other: {@code y[g] = Σ_i x[g · group + i] / group}.
+     *
+     * @param x [groups · group, width]
+     * @param group rows of each mean, at least 1
+     * @return y, [groups, width]
+     */
+    Tensor meanRows(StepScope scope, Tensor x, int group);
+
+    /**
+     * Backward of {@link #meanRows}: {@code dx[g · group + i] = gradOutput[g] / group}.
+     *
+     * @param gradOutput [groups, width]
+     * @return dx, [groups · group, width]
+     */
+    Tensor meanRowsBackward(StepScope scope, Tensor gradOutput, int group);
+
     /**
      * Mean cross-entropy over rows: {@code loss[0] += weight · mean_t(logSumExp(logits[t]) - logits[t, targets[t]])}.
      *
@@ -103,4 +132,14 @@ public interface NeuralOps {
      * @param gradient whether the logits become their gradient
      */
     void crossEntropy(StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient);
+
+    /**
+     * Counts the rows whose largest logit is at their target: {@code count[0] += #{t: logits[t, targets[t]] is above
+     * every logit before it and at least every logit after it}}. A row that holds NaN is not counted.
+     *
+     * @param logits [rows, classes]
+     * @param targets INT32, [rows]
+     * @param count [1], added to; exact up to 2^24
+     */
+    void countCorrect(StepScope scope, Tensor logits, Tensor targets, Tensor count);
 }

@@ -1,11 +1,18 @@
 package dev.nibble.spi;
 
+import dev.nibble.quant.Contraction;
 import dev.nibble.quant.HadamardSearch;
+import dev.nibble.quant.OperandSpec;
+import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.StraightThrough;
+import dev.nibble.quant.Transform;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Tensor;
+import java.util.List;
 import java.util.Map;
 
 /** Quantization on a device. Codes, scales and masks equal those of {@code dev.nibble.reference} bit for bit. */
@@ -50,6 +57,27 @@ public interface QuantizeOps {
      * @param state holds the step, receives its gradient
      */
     void straightThrough(StepScope scope, StraightThrough clip, Tensor gradient, Tensor x, DeviceState state);
+
+    /**
+     * Applies a transform alone, rounded as {@link #quantize} rounds it. Of a diagonal or Hadamard transform, which are
+     * symmetric, it is the adjoint too: what a gradient with respect to the transformed matrix needs.
+     *
+     * @param scope the open step
+     * @param transform which
+     * @param site who asks
+     * @param x FP32, [rows, cols]; not modified
+     * @param state the layer's device state, read by the transform
+     * @return FP32, [rows, cols], owned by the caller
+     */
+    default Tensor transform(StepScope scope, Transform transform, Site site, Tensor x, DeviceState state) {
+        QuantizeSpec spec = new QuantizeSpec(
+                Role.OTHER,
+                transform,
+                List.of(new OperandSpec(Contraction.COLUMNS, List.of(PlaneSpec.unscaled(DType.FP32)))));
+        try (Quantized transformed = quantize(scope, spec, site, x, state)) {
+            return dequantize(scope, transformed.operand(Contraction.COLUMNS));
+        }
+    }
 
     /**
      * Runs a state program where the state lives.

@@ -9,5 +9,7 @@ public enum StateInput {
     /** The {@code Statistic}s of the layer's output gradient in this backward pass. */
     GRAD_OUTPUT_STATISTICS,
     /** The optimizer's control vector: see {@code Control}. */
-    CONTROL
+    CONTROL,
+    /** The layer's input X itself, [tokens, in], before it is quantized; only {@code COLUMN_AMAX} reads a matrix. */
+    INPUT
 }

@@ -47,7 +47,9 @@ public record StateProgram(List<Instruction> instructions, Map<String, Integer> 
         /** a moved by one element: element 0 becomes b, element i becomes a[i-1]. */
         ROLL,
         /** b where a is not 0, else c. */
-        SELECT
+        SELECT,
+        /** The largest magnitude in each column of an input matrix with {@code element} columns; NaN if one is NaN. */
+        COLUMN_AMAX
     }
 
     /**
@@ -58,7 +60,7 @@ public record StateProgram(List<Instruction> instructions, Map<String, Integer> 
      * @param b number of the second operand's instruction
      * @param c number of the third operand's instruction
      * @param name state or input vector
-     * @param element element of the input vector
+     * @param element element of the input vector, or columns of the input matrix
      * @param constant the number
      */
     public record Instruction(Operation operation, int a, int b, int c, String name, int element, float constant) {}
@@ -172,6 +174,16 @@ public record StateProgram(List<Instruction> instructions, Map<String, Integer> 
         /** {@return b where the condition is not 0, else c} */
         public Value select(Value condition, Value b, Value c) {
             return add(new Instruction(Operation.SELECT, condition.index, b.index, c.index, "", 0, 0));
+        }
+
+        /**
+         * {@return max|x| of each column of an input matrix, a vector with an element a column}
+         *
+         * @param input which
+         * @param columns columns that it has
+         */
+        public Value columnAmax(StateInput input, int columns) {
+            return add(new Instruction(Operation.COLUMN_AMAX, 0, 0, 0, input.name(), columns, 0));
         }
 
         /** Gives a state vector its new value. */

@@ -1,6 +1,7 @@
 package dev.nibble.reference;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quant.ScaleRule;
@@ -73,6 +74,22 @@ class GroupScaleTests {
         assertEquals(
                 0x1p127f,
                 GroupScale.of(TOP_POWER_OF_TWO, DType.E4M3, Float.MIN_VALUE).multiplier());
+    }
+
+    @Test
+    void amaxBelowEpsCountsAsEps() {
+        ScaleRule rule = new ScaleRule.TopOverAmax(false, 1e-3f);
+        for (float amax : new float[] {0, Float.MIN_VALUE, Math.nextDown(1e-3f), 1e-3f}) {
+            assertEquals(448f / 1e-3f, GroupScale.of(rule, DType.E4M3, amax).multiplier());
+        }
+        assertEquals(GroupScale.of(TOP, DType.E4M3, 0.5f), GroupScale.of(rule, DType.E4M3, 0.5f));
+        for (float amax : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
+            assertEquals(new GroupScale(1, 1), GroupScale.of(rule, DType.E4M3, amax));
+        }
+        assertEquals(TOP, new ScaleRule.TopOverAmax(false, 0));
+        for (float eps : new float[] {-1, Float.NaN, Float.POSITIVE_INFINITY}) {
+            assertThrows(IllegalArgumentException.class, () -> new ScaleRule.TopOverAmax(false, eps));
+        }
     }
 
     @Test

@@ -14,6 +14,7 @@ import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class ReferenceAttentionTests {
     private static final int CHECKED = 120; // elements whose gradient is compared
@@ -21,7 +22,12 @@ class ReferenceAttentionTests {
     private final TestScope scope = TestScope.create();
     private final ReferenceNeural ops = new ReferenceNeural(scope.runtime());
 
-    /** Causal attention in FP64 by its definition; returns [tokens, width]. */
+    /** {@return the token after the last one that a token sees} */
+    private static int seen(AttentionShape shape, int token) {
+        return shape.causal() ? token + 1 : (token / shape.sequence() + 1) * shape.sequence();
+    }
+
+    /** Attention in FP64 by its definition; returns [tokens, width]. */
     private static double[] attention(double[] qkv, AttentionShape shape) {
         int width = shape.width();
         int size = shape.headSize();
@@ -30,7 +36,7 @@ class ReferenceAttentionTests {
             int first = token / shape.sequence() * shape.sequence();
             for (int head = 0; head < shape.heads(); head++) {
                 double denominator = 0;
-                for (int key = first; key <= token; key++) {
+                for (int key = first; key < seen(shape, token); key++) {
                     double s = 0;
                     for (int d = head * size; d < (head + 1) * size; d++) {
                         s += qkv[token * 3 * width + d] * qkv[key * 3 * width + width + d];
@@ -85,7 +91,7 @@ class ReferenceAttentionTests {
             double[] gradOut = new double[size]; // [features], Σ p · |v|
             double sum = 0;
             double largest = 0;
-            for (int j = first; j <= i; j++) {
+            for (int j = first; j < seen(shape, i); j++) {
                 double score = 0;
                 double magnitude = 0;
                 for (int d = head; d < head + size; d++) {
@@ -100,13 +106,13 @@ class ReferenceAttentionTests {
             double share = ((2 * size + 8) * largest + n / 16.0 + 12 + 2 * Math.log(n)) * U;
             double rowDot = 0;
             for (int d = 0; d < size; d++) {
-                for (int j = first; j <= i; j++) {
+                for (int j = first; j < seen(shape, i); j++) {
                     gradOut[d] += p[j - first] / sum * Math.abs(x[j * pitch + 2 * width + head + d]);
                 }
                 rowDot += Math.abs(c[i * width + head + d]) * gradOut[d];
                 out[i * width + head + d] = gradOut[d] * (share + (n + 2) * U);
             }
-            for (int j = first; j <= i; j++) {
+            for (int j = first; j < seen(shape, i); j++) {
                 double probability = p[j - first] / sum;
                 double gradS = probability * (gradP[j - first] + rowDot) * scale * (2 * share + (2 * n + size + 8) * U);
                 for (int d = head; d < head + size; d++) {
@@ -119,9 +125,19 @@ class ReferenceAttentionTests {
     }
 
     @ParameterizedTest
-    @CsvSource({"1, 1, 1, 2", "2, 13, 3, 2", "1, 13, 1, 16", "1, 33, 3, 16", "1, 129, 1, 64"})
-    void outputAndGradientsAreThoseOfTheDefinition(int batch, int sequence, int heads, int headSize) {
-        AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize);
+    @CsvSource({
+        "1, 1, 1, 2, true",
+        "2, 13, 3, 2, true",
+        "1, 13, 1, 16, true",
+        "1, 33, 3, 16, true",
+        "1, 129, 1, 64, true",
+        "2, 1, 1, 2, false",
+        "2, 13, 3, 2, false",
+        "1, 33, 3, 16, false",
+        "1, 129, 1, 64, false"
+    })
+    void outputAndGradientsAreThoseOfTheDefinition(int batch, int sequence, int heads, int headSize, boolean causal) {
+        AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, causal);
         int tokens = batch * sequence;
         int width = shape.width();
         SplittableRandom random = new SplittableRandom(sequence + headSize);
@@ -169,8 +185,23 @@ class ReferenceAttentionTests {
     }
 
     @Test
-    void sequencesAndHeadsAreIndependent() {
-        AttentionShape shape = new AttentionShape(2, 5, 3, 4);
+    void withoutAMaskEveryTokenSeesTheLast() {
+        AttentionShape shape = new AttentionShape(2, 13, 1, 2, false);
+        float[] x = Differences.normal(new SplittableRandom(5), 26 * 6, 1); // [26, 6]
+        float[] before = floats(
+                ops.attention(scope, scope.floats("qkv", x, 26, 6), shape).output());
+        x[12 * 6 + 4] += 1f; // v of the last token of the first sequence
+        float[] after = floats(
+                ops.attention(scope, scope.floats("qkv", x, 26, 6), shape).output());
+        for (int token = 0; token < 26; token++) {
+            assertEquals(token < 13, before[token * 2] != after[token * 2], "token " + token);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void sequencesAndHeadsAreIndependent(boolean causal) {
+        AttentionShape shape = new AttentionShape(2, 5, 3, 4, causal);
         float[] x = Differences.normal(new SplittableRandom(4), 10 * 36, 1); // [10, 36]
         float[] before = floats(
                 ops.attention(scope, scope.floats("qkv", x, 10, 36), shape).output());
@@ -178,7 +209,7 @@ class ReferenceAttentionTests {
         float[] after = floats(
                 ops.attention(scope, scope.floats("qkv", x, 10, 36), shape).output());
         for (int i = 0; i < before.length; i++) {
-            boolean mayChange = i / 12 >= 6 && i % 12 / 4 == 1;
+            boolean mayChange = i / 12 >= (causal ? 6 : 5) && i % 12 / 4 == 1;
             assertEquals(mayChange, before[i] != after[i], "element " + i);
         }
     }

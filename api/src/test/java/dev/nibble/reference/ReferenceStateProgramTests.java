@@ -57,6 +57,20 @@ class ReferenceStateProgramTests {
     }
 
     @Test
+    void columnAmaxIsTheLargestMagnitudeOfEachColumn() {
+        float[] x = {1, -0f, Float.NaN, -3, 0, 2, 2, -0f, Float.POSITIVE_INFINITY}; // [3, 3]
+        state.put("amax", new float[3]);
+        StateProgram.Builder b = StateProgram.builder();
+        StateProgram program = b.set("amax", b.columnAmax(StateInput.INPUT, 3)).build();
+        ReferenceStateProgram.run(program, state, Map.of(StateInput.INPUT, x));
+        assertArrayEquals(new float[] {3, 0, Float.NaN}, state.get("amax"));
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class,
+                () -> ReferenceStateProgram.run(program, state, Map.of(StateInput.INPUT, new float[4])));
+        assertEquals("input INPUT has 4 elements, but rows of 3 are needed", e.getMessage());
+    }
+
+    @Test
     void lengthOneStretches() {
         state.put("v", new float[] {1, 2, 3});
         StateProgram.Builder b = StateProgram.builder();

@@ -15,6 +15,8 @@ import java.util.concurrent.ConcurrentHashMap;
 /** The compiled modules of this build, found beside this one. */
 enum Reactor {
     API("api", "dev.nibble.api", 60),
+    QUANT_INT4("quant-int4", "dev.nibble.quant.int4", 5),
+    QUANT_LUQ("quant-luq", "dev.nibble.quant.luq", 5),
     QUANT_INT8_FALLBACK("quant-int8-fallback", "dev.nibble.quant.int8.fallback", 6),
     QUANT_FP8("quant-fp8", "dev.nibble.quant.fp8", 2),
     BACKEND_CPU("backend-cpu", "dev.nibble.backend.cpu", 3),
@@ -22,7 +24,7 @@ enum Reactor {
     CLI("cli", "dev.nibble.cli", 10);
 
     /** Modules that are reached by name only. */
-    static final List<Reactor> PLUGINS = List.of(QUANT_INT8_FALLBACK, QUANT_FP8, BACKEND_CPU);
+    static final List<Reactor> PLUGINS = List.of(QUANT_INT4, QUANT_LUQ, QUANT_INT8_FALLBACK, QUANT_FP8, BACKEND_CPU);
 
     /** Importing takes seconds, and every rule asks for the same few sets. */
     private static final Map<List<Reactor>, JavaClasses> IMPORTED = new ConcurrentHashMap<>();

@@ -9,6 +9,7 @@ import dev.nibble.models.files.AtomicFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -34,6 +35,10 @@ import picocli.CommandLine.Option;
             "",
             "Example: is the fallback worth its time?",
             "  nibble compare --quantizers fp32,int8-block,int8-fallback --steps 200 --out fallback",
+            "Example: how sure is the difference?",
+            "  nibble compare --quantizers fp32,luq,int4 --seeds 1,2,3",
+            "Example: images instead of text, from the files of Debian's package dataset-fashion-mnist",
+            "  nibble compare images --data /usr/share/datasets/fashion-mnist --quantizers fp32,fp8,int8-block",
             "Example: the same quantizer with two options",
             "  nibble compare --quantizers fp32 --quantizer int8-block:block=64x64 --quantizer int8-block:block=128x128",
             "",
@@ -57,6 +62,13 @@ final class CompareCommand implements Action {
             description = "One more quantizer, with options: int8-block:block=64x64. Repeatable; see nibble list.")
     List<String> quantizers = new ArrayList<>();
 
+    @Option(
+            names = "--seeds",
+            paramLabel = "A,B,...",
+            description =
+                    "Run each quantizer with each of these seeds, and tell means and deviations (instead of --seed).")
+    Optional<String> seeds;
+
     @Mixin
     RunOptions options;
 
@@ -74,11 +86,38 @@ final class CompareCommand implements Action {
         Runs runs = Runs.create();
         RunConfig config = options.config(runs, problems);
         List<QuantizerChoice> choices = choices(problems);
+        List<RunConfig> plan = plan(config, choices, problems);
         RunOptions.check(runs, config, choices, problems);
         Path folder = OutFolder.prepare(options.out, "compare", RECORD);
         terminal.interruption().saveBeforeEnd();
-        List<FinishedRun> finished = runAll(runs, terminal, command, config, folder, choices);
-        return answer(folder, finished, choices.size());
+        List<FinishedRun> finished = runAll(runs, terminal, command, folder, plan);
+        return answer(folder, finished, plan.size());
+    }
+
+    /** {@return all runs, one seed after the other, so that each can be compared with its own baseline early} */
+    private List<RunConfig> plan(RunConfig config, List<QuantizerChoice> choices, Problems problems) {
+        Set<Long> numbers = new LinkedHashSet<>();
+        for (String text : seeds.map(all -> all.split(",", -1)).orElse(new String[0])) {
+            problems.collect(() -> numbers.add(seed(text)), false);
+        }
+        if (seeds.isPresent() && options.seed != 0) {
+            problems.add("seeds are given by --seed and by --seeds; give one of them");
+        }
+        if (numbers.isEmpty()) {
+            numbers.add(config.seed());
+        }
+        return numbers.stream()
+                .flatMap(number ->
+                        choices.stream().map(choice -> config.withSeed(number).withQuantizer(choice)))
+                .toList();
+    }
+
+    private static long seed(String text) {
+        try {
+            return Long.parseLong(text.strip());
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException("--seeds has '" + text + "', but needs whole numbers, as in 1,2,3", e);
+        }
     }
 
     private List<QuantizerChoice> choices(Problems problems) {
@@ -107,23 +146,20 @@ final class CompareCommand implements Action {
     }
 
     private List<FinishedRun> runAll(
-            Runs runs,
-            Terminal terminal,
-            List<String> command,
-            RunConfig config,
-            Path folder,
-            List<QuantizerChoice> choices) {
+            Runs runs, Terminal terminal, List<String> command, Path folder, List<RunConfig> plan) {
         RunSession session = new RunSession(runs, terminal, common, command);
         List<FinishedRun> finished = new ArrayList<>();
         Set<String> taken = new TreeSet<>();
-        save(folder, command, finished, choices.size());
-        for (QuantizerChoice choice : choices) {
+        save(folder, command, finished, plan.size());
+        for (RunConfig config : plan) {
             if (terminal.interruption().requested()) {
                 break;
             }
-            FinishedRun run = session.run(config.withQuantizer(choice), folder.resolve(folderName(choice, taken)));
+            String label = config.quantizer().label() + (seeds.isPresent() ? " seed " + config.seed() : "");
+            FinishedRun run = session.run(config, folder.resolve(folderName(label, taken)))
+                    .named(label);
             finished.add(run);
-            save(folder, command, finished, choices.size());
+            save(folder, command, finished, plan.size());
             if (!common.quiet) {
                 terminal.err().println(ResultTable.line(run));
                 terminal.err().flush();
@@ -146,8 +182,8 @@ final class CompareCommand implements Action {
     }
 
     /** {@return a name for the folder of a run that every file system takes} */
-    private static String folderName(QuantizerChoice choice, Set<String> taken) {
-        String plain = choice.label().replaceAll("[^A-Za-z0-9._-]", "_");
+    private static String folderName(String label, Set<String> taken) {
+        String plain = label.replaceAll("[^A-Za-z0-9._-]", "_");
         String name = plain;
         for (int i = 2; !taken.add(name); i++) {
             name = plain + "-" + i;
@@ -156,13 +192,17 @@ final class CompareCommand implements Action {
     }
 
     private static ObjectNode json(Path folder, List<FinishedRun> finished) {
-        Optional<FinishedRun> baseLine = ResultTable.baseLine(finished);
         ObjectNode json = Json.object();
         ArrayNode array = json.putArray("runs");
         for (FinishedRun run : finished) {
             ObjectNode entry = run.summary();
-            Json.put(entry, "gapToFp32", run.gapTo(baseLine));
+            Json.put(entry, "gapToFp32", run.gapTo(ResultTable.baseLine(finished, run)));
             array.add(entry);
+        }
+        List<SeedSummary> summaries = SeedSummary.of(finished);
+        if (!summaries.isEmpty()) {
+            ArrayNode bySeeds = json.putArray("summaries");
+            summaries.forEach(summary -> bySeeds.add(summary.json()));
         }
         json.put("out", folder.toString());
         json.put("report", folder.resolve(Report.FILE).toString());
@@ -173,7 +213,7 @@ final class CompareCommand implements Action {
         ObjectNode json = json(folder, finished);
         List<String> unfinished = finished.stream()
                 .filter(run -> !run.completed())
-                .map(run -> run.result().quantizer() + " " + ResultTable.remark(run))
+                .map(run -> run.label() + " " + ResultTable.remark(run))
                 .toList();
         boolean interrupted = finished.size() < planned || finished.stream().anyMatch(FinishedRun::interrupted);
         int status = Failure.DONE;
@@ -191,7 +231,8 @@ final class CompareCommand implements Action {
                     .put("kind", interrupted ? "interrupted" : commonKind(finished))
                     .put("message", problem);
         }
-        String text = ResultTable.text(finished) + "\nReport: " + folder.resolve(Report.FILE) + "\n";
+        String summary = SeedSummary.text(finished).map(all -> "\n" + all).orElse("");
+        String text = ResultTable.text(finished) + summary + "\nReport: " + folder.resolve(Report.FILE) + "\n";
         return new Answer(status, json, text, problem);
     }
 

@@ -12,8 +12,19 @@ import java.util.Optional;
  * @param config what was run
  * @param folder where its files are
  * @param result what it gave
+ * @param label its name among other runs: the quantizer's, and the seed where there are several
  */
-record FinishedRun(RunConfig config, Path folder, RunResult result) {
+record FinishedRun(RunConfig config, Path folder, RunResult result, String label) {
+    /** A run of which there is one. */
+    FinishedRun(RunConfig config, Path folder, RunResult result) {
+        this(config, folder, result, result.quantizer());
+    }
+
+    /** {@return this run under another name} */
+    FinishedRun named(String name) {
+        return new FinishedRun(config, folder, result, name);
+    }
+
     /** {@return whether all steps were done} */
     boolean completed() {
         return result.status() == RunResult.Status.COMPLETED;
@@ -51,6 +62,7 @@ record FinishedRun(RunConfig config, Path folder, RunResult result) {
     /** {@return the run in numbers, as compare prints it} */
     ObjectNode summary() {
         ObjectNode json = Json.object(result.summary());
+        json.put("seed", config.seed());
         json.put("message", message());
         json.put("folder", folder.toString());
         return json;

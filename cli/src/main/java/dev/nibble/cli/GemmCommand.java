@@ -35,14 +35,18 @@ import picocli.CommandLine.Parameters;
             "Example: the weight gradient in 8-bit blocks, its error, and the kernel that ran",
             "  nibble gemm dyT.npy xT.npy --product gradWeight --quantizer int8-block --out dw.npy",
             "",
-            "relative error is ||D - exact|| / ||exact|| (Frobenius), max error the largest |D - exact|; with --samples,",
-            "D is the mean of the draws."
+            "Example: whether stochastic rounding leaves the product unbiased; d.npy is the mean of 32 products",
+            "  nibble gemm dy.npy wT.npy --product gradInput --quantizer int8-row --samples 32 --out d.npy",
+            "",
+            "D is the mean of the draws. relative error is ||D - exact|| / ||exact|| (Frobenius), max error the largest",
+            "|D - exact|, bias mean(D - exact); its standard error comes from the spread of mean(D) over the draws and",
+            "needs two. Operands that are rounded to nearest have a bias of their own, which no number of draws removes."
         })
 final class GemmCommand implements Action {
-    @Parameters(index = "0", paramLabel = "A.npy", description = "Left matrix [M, K], float32 or float64.")
+    @Parameters(index = "0", paramLabel = "A.npy", description = "Left matrix [M, K]: float16, float32 or float64.")
     Path fileA;
 
-    @Parameters(index = "1", paramLabel = "B.npy", description = "Right matrix [N, K], float32 or float64.")
+    @Parameters(index = "1", paramLabel = "B.npy", description = "Right matrix [N, K]: float16, float32 or float64.")
     Path fileB;
 
     @Option(
@@ -55,7 +59,10 @@ final class GemmCommand implements Action {
     @Mixin
     PluginOptions plugins;
 
-    @Option(names = "--out", paramLabel = "D.npy", description = "Write the product [M, N] as float32.")
+    @Option(
+            names = "--out",
+            paramLabel = "D.npy",
+            description = "Write the product [M, N] as float32: of several draws, the mean.")
     Optional<Path> out;
 
     @Mixin
@@ -88,9 +95,8 @@ final class GemmCommand implements Action {
             for (int i = 0; i < plugins.samples; i++) {
                 draws.add(probe.draw(i));
             }
-            float[] d = draws.mean(); // [M, N]
-            out.ifPresent(path -> NpyWriter.writeFloats(path, probe.shape(), d));
-            return answer(backend, probe, parsed, ProductError.of(probe.exact(), d));
+            out.ifPresent(path -> NpyWriter.writeFloats(path, probe.shape(), draws.mean()));
+            return answer(backend, probe, parsed, draws);
         }
     }
 
@@ -113,8 +119,10 @@ final class GemmCommand implements Action {
                 });
     }
 
-    private Answer answer(Backend backend, ProductProbe probe, Product parsed, ProductError error) {
+    private Answer answer(Backend backend, ProductProbe probe, Product parsed, DrawStatistics draws) {
         ExecutionRow row = probe.executionRow();
+        ProductError error = ProductError.of(probe.exact(), draws.mean());
+        double bias = draws.bias(i -> probe.exact()[i]);
         ObjectNode json = Json.object();
         json.put("product", parsed.label());
         json.put("quantizer", plugins.quantizer);
@@ -124,6 +132,8 @@ final class GemmCommand implements Action {
         json.set("shape", InspectCommand.shapeJson(probe.shape()));
         Json.put(json, "relativeError", error.relative());
         Json.put(json, "maxError", error.largest());
+        Json.put(json, "bias", bias);
+        Json.put(json, "standardError", draws.jointStandardError());
         json.put("requestedFormat", row.requestedFormat());
         json.put("storedFormat", row.storedFormat());
         json.put("kernel", row.kernel());
@@ -135,6 +145,8 @@ final class GemmCommand implements Action {
                 .allLeft()
                 .row("relative error", Figures.significant(error.relative()))
                 .row("max error", Figures.significant(error.largest()))
+                .row("bias", Figures.significant(bias))
+                .row("standard error of bias", Figures.significant(draws.jointStandardError()))
                 .row("draws", Figures.count(plugins.samples))
                 .row("requested format", row.requestedFormat())
                 .row("stored format", row.storedFormat())

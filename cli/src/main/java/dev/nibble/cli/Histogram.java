@@ -1,19 +1,24 @@
 package dev.nibble.cli;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import dev.nibble.quant.PlaneSpec;
 import dev.nibble.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
 /**
- * How often the codes of a plane occur: integers in 15 equal ranges, 8-bit floats by the power of two of their magnitude.
+ * How often the codes of a plane occur. Integers: each code, or 15 equal ranges if there are more than 32. Floats and powers
+ * of two: by the power of two of their magnitude.
  *
  * @param bins in ascending order
+ * @param magnitudes whether the bins are of magnitudes
  */
-record Histogram(List<Bin> bins) {
-    private static final int INTEGER_BINS = 15; // of 17 codes each: 255 = 15 · 17
-    private static final int INTEGER_WIDTH = 17;
+record Histogram(List<Bin> bins, boolean magnitudes) {
+    private static final int SINGLE_CODES = 32; // at most, that have a bin each
+    private static final int RANGES = 15; // of 17 codes each for INT8: 255 = 15 · 17
+    private static final int LOWEST = -16; // exponent of the smallest subnormal of E5M2
+    private static final int BINADES = 32; // from LOWEST
     private static final int BAR = 40;
 
     /**
@@ -31,37 +36,45 @@ record Histogram(List<Bin> bins) {
     }
 
     /** {@return the histogram of a plane; empty if its format has no codes} */
-    static Histogram of(DType format, byte[] codes) {
-        return switch (format.family()) {
-            case INTEGER -> ofIntegers(codes);
-            case FP8 -> ofFloats(format, codes);
-            case FLOAT, INDEX -> new Histogram(List.of());
+    static Histogram of(PlaneSpec plane, byte[] codes) {
+        return switch (plane.format()) {
+            case INT8, INT4, UINT4 -> ofIntegers(plane, codes);
+            case E4M3, E5M2, E4M0, E3M0 -> ofMagnitudes(plane, codes);
+            case FP32, BF16, FP16, INT32 -> new Histogram(List.of(), false);
         };
     }
 
-    private static Histogram ofIntegers(byte[] codes) {
-        long[] counts = new long[INTEGER_BINS]; // [bins]
+    private static Histogram ofIntegers(PlaneSpec plane, byte[] codes) {
+        int low = (int) plane.scaleRule().bottom(plane.format());
+        int high = (int) plane.scaleRule().top(plane.format());
         for (byte code : codes) {
-            counts[Math.max(0, code + 127) / INTEGER_WIDTH]++;
+            low = Math.min(low, code); // the lower of two digits reaches -8
+            high = Math.max(high, code);
+        }
+        int span = high - low + 1;
+        int width = span <= SINGLE_CODES ? 1 : Math.ceilDiv(span, RANGES);
+        long[] counts = new long[Math.ceilDiv(span, width)]; // [bins]
+        for (byte code : codes) {
+            counts[(code - low) / width]++;
         }
         List<Bin> bins = new ArrayList<>();
-        for (int i = 0; i < INTEGER_BINS; i++) {
-            int from = i * INTEGER_WIDTH - 127;
-            bins.add(new Bin(from, from + INTEGER_WIDTH - 1, counts[i]));
+        for (int i = 0; i < counts.length; i++) {
+            int from = low + i * width;
+            bins.add(new Bin(from, Math.min(from + width - 1, high), counts[i]));
         }
-        return new Histogram(bins);
+        return new Histogram(bins, false);
     }
 
-    private static Histogram ofFloats(DType format, byte[] codes) {
+    private static Histogram ofMagnitudes(PlaneSpec plane, byte[] codes) {
+        DType format = plane.format();
         long zeros = 0;
-        int lowest = -16; // of E5M2's subnormals
-        long[] counts = new long[32]; // [binades], from 2^lowest
+        long[] counts = new long[BINADES]; // [binades], from 2^LOWEST
         for (byte code : codes) {
             double size = Math.abs(Codes.value(format, code));
             if (size == 0) {
                 zeros++;
             } else if (Double.isFinite(size)) {
-                counts[Math.getExponent(size) - lowest]++;
+                counts[Math.getExponent(size) - LOWEST]++;
             }
         }
         List<Bin> bins = new ArrayList<>();
@@ -70,12 +83,13 @@ record Histogram(List<Bin> bins) {
         while (first < counts.length - 1 && counts[first] == 0) {
             first++;
         }
-        int last = Math.getExponent(format.top()) - lowest;
-        for (int i = first; i <= last; i++) {
-            bins.add(new Bin(
-                    Math.scalb(1.0, i + lowest), Math.min(Math.scalb(2.0, i + lowest), format.top()), counts[i]));
+        double top = plane.scaleRule().top(format);
+        boolean powers = format == DType.E3M0 || format == DType.E4M0;
+        for (int i = first; i <= Math.getExponent(top) - LOWEST; i++) {
+            double power = Math.scalb(1.0, i + LOWEST);
+            bins.add(new Bin(power, powers ? power : Math.min(2 * power, top), counts[i]));
         }
-        return new Histogram(bins);
+        return new Histogram(bins, true);
     }
 
     /** {@return one line a bin, with a bar} */

@@ -14,7 +14,6 @@ import dev.nibble.spi.Names;
 import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Quantizer;
 import dev.nibble.spi.Site;
-import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import java.io.IOException;
@@ -40,14 +39,27 @@ import picocli.CommandLine.Parameters;
         },
         footer = {
             "",
-            "Example: how much of a gradient survives in 8-bit blocks, and whether rounding is unbiased",
-            "  nibble inspect grad.npy --quantizer int8-block:block=128x128 --role gradOutput --samples 64",
+            "Example: what 8-bit codes make of an activation, and the codes themselves",
+            "  nibble inspect x.npy --quantizer int8-row --codes codes.npy --out q.npy",
             "",
-            "snr is 10 log10(sum x^2 / sum (q-x)^2); zeros counts x != 0 whose code is 0; saturated counts |x/scale|",
-            "above the top code; bias is mean(mean draw - x). snr, cosine, zeros and saturated are of the first draw."
+            "Example: whether the rounding of a gradient is unbiased: |bias| stays within a few standard errors, which",
+            "shrink with the root of the draws; mean.npy is the mean of the 64 draws",
+            "  nibble inspect grad.npy --quantizer int8-block --role gradOutput --samples 64 --out mean.npy",
+            "",
+            "snr is 10 log10(sum x^2 / sum (q-x)^2); zeros counts x != 0 whose code is 0; saturated counts x/scale beyond",
+            "the codes; bias is mean(mean draw - x). Its standard error comes from the spread of each element over the",
+            "draws (0 if nothing is random), with one draw from the spread of q-x over the elements. All other figures and",
+            "the codes are of the first draw. Where the method transforms the tensor first, codes, zeros and saturated are",
+            "of the result; in all else the transform is undone. A block size that a layer would search with both operands",
+            "is searched with the tensor alone. An input without negative elements counts as one that never has any. A",
+            "tensor with NaN or infinity is refused."
         })
 final class InspectCommand implements Action {
-    @Parameters(paramLabel = "FILE", description = "A .npy file, float32 or float64.")
+    private static final Site SITE = new Site("inspect", 0);
+
+    @Parameters(
+            paramLabel = "FILE",
+            description = "A .npy file of any version: float16, float32 or float64, in C or Fortran order.")
     Path file;
 
     @Mixin
@@ -60,13 +72,18 @@ final class InspectCommand implements Action {
             description = "What the tensor is to the layer: input, weight or gradOutput (default: ${DEFAULT-VALUE}).")
     String role;
 
-    @Option(names = "--out", paramLabel = "F.npy", description = "Write what the codes mean, as float32.")
+    @Option(
+            names = "--out",
+            paramLabel = "F.npy",
+            description = "Write what the codes mean, as float32: of several draws, the mean.")
     Optional<Path> out;
 
     @Option(
             names = "--codes",
             paramLabel = "F.npy",
-            description = "Write the codes: int8, or uint8 bit patterns; [planes, ...] if there are several.")
+            description =
+                    "Write the codes: signed integers as int8, all others as uint8 bit patterns, 4-bit codes in a byte"
+                            + " each; [planes, ...] if there are several.")
     Optional<Path> codes;
 
     @Option(names = "--tensor", paramLabel = "NAME", hidden = true)
@@ -81,9 +98,13 @@ final class InspectCommand implements Action {
     }
 
     /** A file's tensor and how it is to be quantized. */
-    private record Subject(NpyArray x, Shape matrix, Role role, LinearQuantizer layer, QuantizeSpec spec) {
+    private record Subject(NpyArray x, Role role, LinearQuantizer layer, LinearPlan plan) {
+        QuantizeSpec spec() {
+            return plan.quantize(role);
+        }
+
         OperandSpec operand() {
-            return spec.operand(Contraction.COLUMNS);
+            return spec().operand(Contraction.COLUMNS);
         }
     }
 
@@ -93,6 +114,9 @@ final class InspectCommand implements Action {
         refuseSafetensors(file, problems);
         if (tensor.isPresent()) {
             problems.add("--tensor names a tensor of a safetensors file, which is not in this version");
+        }
+        if (out.isPresent() && out.map(Path::toAbsolutePath).equals(codes.map(Path::toAbsolutePath))) {
+            problems.add("--out and --codes are both " + out.get() + ", but need a file each");
         }
         Quantizer quantizer = plugins.check(problems);
         Role parsedRole = problems.collect(() -> parseRole(role), Role.INPUT);
@@ -111,36 +135,32 @@ final class InspectCommand implements Action {
         OperandSpec spec = subject.operand();
         DrawStatistics statistics = new DrawStatistics(subject.x().values().length);
         try (OperandProbe probe = new OperandProbe(
-                backend,
-                new Site("inspect", 0),
-                subject.layer(),
-                subject.spec(),
-                subject.matrix(),
-                subject.x().values())) {
+                backend, subject.layer(), subject.plan(), subject.role(), file.toString(), subject.x())) {
             OperandProbe.Draw first = probe.draw(0);
             statistics.add(first.values());
             for (int i = 1; i < plugins.samples; i++) {
                 statistics.add(probe.draw(i).values());
             }
-            Inspection result =
-                    Inspection.of(spec, subject.matrix(), subject.x().values(), first, statistics);
-            Histogram histogram = Histogram.of(
-                    spec.planes().getFirst().format(), first.codes().getFirst());
+            Inspection result = Inspection.of(
+                    subject.spec(), subject.x().matrix(), subject.x().values(), probe.transformed(), first, statistics);
+            Histogram histogram =
+                    Histogram.of(spec.planes().getFirst(), first.codes().getFirst());
             out.ifPresent(path -> NpyWriter.writeFloats(path, subject.x().shape(), result.mean()));
             codes.ifPresent(path -> writeCodes(path, spec, subject.x().shape(), first.codes()));
             return Answer.done(json(backend, subject, result, histogram), text(backend, subject, result, histogram));
         }
     }
 
-    /** A fresh layer of which the tensor is a part; the extent that the tensor does not tell is that of its columns. */
+    /**
+     * A fresh layer of which the tensor is a part. The extent that the tensor does not tell is that of its columns; an input
+     * without a negative element is taken for one that never has any.
+     */
     private static Subject subject(NpyArray x, Quantizer quantizer, Role role) {
-        Shape matrix = x.shape().rank() == 2
-                ? x.shape()
-                : Shape.of(x.shape().rows(), x.shape().cols());
+        Shape matrix = x.matrix();
         long out = role == Role.WEIGHT ? matrix.rows() : matrix.cols();
-        LinearQuantizer layer = quantizer.linear(new LinearLayer(new Site("inspect", 0), matrix.cols(), out));
-        LinearPlan plan = layer.plan(new PlanRequest(matrix.rows(), true));
-        return new Subject(x, matrix, role, layer, plan.quantize(role));
+        boolean nonNegativeInput = role == Role.INPUT && x.isNonNegative();
+        LinearQuantizer layer = quantizer.linear(new LinearLayer(SITE, matrix.cols(), out, nonNegativeInput));
+        return new Subject(x, role, layer, layer.plan(new PlanRequest(matrix.rows(), true)));
     }
 
     static void refuseSafetensors(Path file, Problems problems) {
@@ -159,20 +179,18 @@ final class InspectCommand implements Action {
     }
 
     private static void requireCodes(OperandSpec spec) {
-        DType format = spec.planes().getFirst().format();
-        if (format.family() == DType.Family.FLOAT) {
+        if (!Codes.exist(spec)) {
             throw new IllegalArgumentException(
-                    "--codes needs a format with codes, but " + format.label() + " values are stored as they are");
+                    "--codes needs a format with codes, but " + spec.formatLabel() + " values are stored as they are");
         }
     }
 
     private static void writeCodes(Path path, OperandSpec spec, Shape shape, List<byte[]> planes) {
-        boolean signed = spec.planes().getFirst().format().family() == DType.Family.INTEGER;
         List<Long> extents = new ArrayList<>(shape.dims());
         if (planes.size() > 1) {
             extents.addFirst((long) planes.size());
         }
-        NpyWriter.writeBytes(path, new Shape(extents), planes, signed);
+        NpyWriter.writeBytes(path, new Shape(extents), planes, Codes.areSigned(spec));
     }
 
     private ObjectNode json(Backend backend, Subject subject, Inspection result, Histogram histogram) {
@@ -227,9 +245,7 @@ final class InspectCommand implements Action {
         String codeTable = histogram.bins().isEmpty()
                 ? ""
                 : "\ncodes of plane 0 ("
-                        + (subject.operand().planes().getFirst().format().family() == DType.Family.FP8
-                                ? "magnitudes, at scale 1"
-                                : "at scale 1")
+                        + (histogram.magnitudes() ? "magnitudes, at scale 1" : "at scale 1")
                         + ")\n" + histogram.text();
         return title + "\n" + table.text() + codeTable;
     }

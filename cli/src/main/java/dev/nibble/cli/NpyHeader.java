@@ -4,16 +4,21 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * The dictionary at the start of a .npy file: a Python literal with the keys descr, fortran_order and shape, in any
- * order. Anything else is refused.
+ * order. Anything else is refused, and no message repeats more than a name of it.
  *
  * @param descr element type, as in {@code <f4}
  * @param fortranOrder whether the first extent is contiguous
  * @param shape extents, each at least 0
  */
 record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
+    private static final int LARGEST_RANK = 64; // as in NumPy
+    private static final int LONGEST_NAME = 40; // characters of a key or type
+    private static final int LONGEST_EXTENT = 19; // digits of the largest long
+
     /** Copies the list. */
     NpyHeader {
         shape = List.copyOf(shape);
@@ -22,10 +27,23 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
     /**
      * Reads the dictionary.
      *
-     * @throws IllegalArgumentException saying what is wrong with it
+     * @throws IllegalArgumentException saying what the file has or lacks
      */
     static NpyHeader parse(String text) {
+        requirePrintable(text);
         return new Parser(text).header();
+    }
+
+    /** Even where a header may be UTF-8, only names of fields can be other than ASCII, and an array has no fields. */
+    private static void requirePrintable(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if ((c < ' ' && c != '\t' && c != '\n' && c != '\r') || c > '~') {
+                throw new IllegalArgumentException(
+                        "has a damaged header: byte %d is 0x%02x, but printable ASCII is expected"
+                                .formatted(i, (int) c));
+            }
+        }
     }
 
     /** A parser with one character of look-ahead. */
@@ -45,7 +63,7 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
                 expect(':');
                 Object value = value(key);
                 if (entries.put(key, value) != null) {
-                    throw new IllegalArgumentException("its header has '" + key + "' twice");
+                    throw new IllegalArgumentException("has a damaged header: '" + key + "' stands there twice");
                 }
                 if (!accept(',')) {
                     expect('}');
@@ -54,7 +72,7 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
             }
             skipSpace();
             if (at < text.length()) {
-                throw new IllegalArgumentException("its header goes on after the dictionary");
+                throw new IllegalArgumentException("has a damaged header: it goes on after the dictionary");
             }
             if (entries.get("descr") instanceof String descr
                     && entries.get("fortran_order") instanceof Boolean fortran
@@ -62,7 +80,15 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
                 List<Long> shape = list.stream().map(Long.class::cast).toList();
                 return new NpyHeader(descr, fortran, shape);
             }
-            throw new IllegalArgumentException("its header lacks descr, fortran_order or shape");
+            throw new IllegalArgumentException("has a damaged header: it lacks " + missing(entries));
+        }
+
+        private static String missing(Map<String, Object> entries) {
+            return String.join(
+                    ", ",
+                    Stream.of("descr", "fortran_order", "shape")
+                            .filter(key -> !entries.containsKey(key))
+                            .toList());
         }
 
         private Object value(String key) {
@@ -70,14 +96,14 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
                 case "descr" -> descr();
                 case "fortran_order" -> bool();
                 case "shape" -> shape();
-                default -> throw new IllegalArgumentException("its header has an unknown key '" + key + "'");
+                default -> throw new IllegalArgumentException("has a damaged header: '" + key + "' is not a key");
             };
         }
 
         private String descr() {
             skipSpace();
             if (at < text.length() && text.charAt(at) == '[') {
-                throw new IllegalArgumentException("it holds records (a structured type)");
+                throw new IllegalArgumentException("holds records (a structured type), but must hold floats");
             }
             return string();
         }
@@ -90,7 +116,7 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
                     return word.equals("True");
                 }
             }
-            throw new IllegalArgumentException("its header's fortran_order is neither True nor False");
+            throw new IllegalArgumentException("has a damaged header: fortran_order is neither True nor False");
         }
 
         private List<Long> shape() {
@@ -98,6 +124,9 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
             expect('(');
             while (!accept(')')) {
                 extents.add(extent());
+                if (extents.size() > LARGEST_RANK) {
+                    throw new IllegalArgumentException("has more than " + LARGEST_RANK + " axes");
+                }
                 if (!accept(',')) {
                     expect(')');
                     break;
@@ -107,20 +136,29 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
         }
 
         private long extent() {
+            boolean negative = accept('-');
             skipSpace();
             int start = at;
-            while (at < text.length()
-                    && (Character.isDigit(text.charAt(at)) || (at == start && text.charAt(at) == '-'))) {
+            while (at < text.length() && text.charAt(at) >= '0' && text.charAt(at) <= '9') {
                 at++;
             }
+            if (at == start) {
+                throw new IllegalArgumentException(
+                        "has a damaged header: an extent of its shape is expected at character " + at);
+            }
+            if (at - start > LONGEST_EXTENT) {
+                throw new IllegalArgumentException("has an extent of " + (at - start) + " digits, but at most "
+                        + LONGEST_EXTENT + " can be a size");
+            }
             String digits = text.substring(start, at);
-            if (digits.startsWith("-")) {
-                throw new IllegalArgumentException("its shape has the negative extent " + digits);
+            if (negative) {
+                throw new IllegalArgumentException(
+                        "has the extent -" + digits + ", but an extent must not be negative");
             }
             try {
                 return Long.parseLong(digits);
             } catch (NumberFormatException _) {
-                throw new IllegalArgumentException("its shape has the extent '" + digits + "', which is not a size");
+                throw new IllegalArgumentException("has the extent " + digits + ", which overflows");
             }
         }
 
@@ -128,19 +166,23 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
             skipSpace();
             if (at < text.length() && (text.charAt(at) == '\'' || text.charAt(at) == '"')) {
                 int end = text.indexOf(text.charAt(at), at + 1);
+                if (end > at + 1 + LONGEST_NAME) {
+                    throw new IllegalArgumentException("has a damaged header: a text of " + (end - at - 1)
+                            + " characters stands at character " + at);
+                }
                 if (end > 0) {
                     String value = text.substring(at + 1, end);
                     at = end + 1;
                     return value;
                 }
             }
-            throw new IllegalArgumentException("its header is damaged: text is expected at character " + at);
+            throw new IllegalArgumentException("has a damaged header: text is expected at character " + at);
         }
 
         private void expect(char wanted) {
             if (!accept(wanted)) {
                 throw new IllegalArgumentException(
-                        "its header is damaged: '" + wanted + "' is expected at character " + at);
+                        "has a damaged header: '" + wanted + "' is expected at character " + at);
             }
         }
 

@@ -4,7 +4,7 @@ import dev.nibble.error.NonFiniteException;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.DeviceState;
+import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.Quantized;
@@ -13,70 +13,125 @@ import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
-import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
-/** Quantizes one matrix on a backend as often as asked, always as a fresh layer would, and reads the result back. */
+/** Quantizes one tensor on a backend as often as asked, always as a fresh layer would, and reads the result back. */
 final class OperandProbe implements AutoCloseable {
     private final Backend backend;
-    private final Site site;
+    private final FreshLayer layer;
     private final QuantizeSpec spec;
+    private final String name;
+    private final NpyArray values;
     private final Tensor x;
-    private final DeviceState state;
 
     /**
-     * One way the matrix was quantized: the operand that contracts the columns.
+     * One way the tensor was quantized as a matrix [rows, cols]: the operand that contracts the columns.
      *
-     * @param values what the codes mean, [rows, cols]
+     * @param values what the codes mean, transforms undone, [rows, cols]
      * @param codes bytes of each plane, each [rows, cols]
      * @param scales scales of each plane, [kGroups][rowGroups]
      */
     record Draw(float[] values, List<byte[]> codes, List<float[]> scales) {}
 
-    OperandProbe(Backend backend, Site site, LinearQuantizer layer, QuantizeSpec spec, Shape matrix, float[] values) {
+    /**
+     * Writes the tensor to the backend.
+     *
+     * @param quantizer of the layer
+     * @param plan of the layer
+     * @param role what the tensor is to the layer
+     * @param name what the tensor is, for messages
+     * @param values its elements, finite; all axes but the last are taken together
+     */
+    OperandProbe(Backend backend, LinearQuantizer quantizer, LinearPlan plan, Role role, String name, NpyArray values) {
         this.backend = backend;
-        this.site = site;
-        this.spec = spec;
-        this.x = backend.allocate(spec.role().label(), DType.FP32, matrix, MemoryTag.SCRATCH);
-        this.state = backend.allocateState(layer.state());
-        backend.write(x, values);
+        this.spec = plan.quantize(role);
+        this.name = name;
+        this.values = values;
+        this.layer = new FreshLayer(backend, new Site("inspect", 0), quantizer, plan);
+        this.x = backend.allocate(role.label(), DType.FP32, values.matrix(), MemoryTag.SCRATCH);
+        backend.write(x, values.values());
+        layer.measure(known(role, Role.INPUT), known(role, Role.WEIGHT));
+    }
+
+    private Optional<Tensor> known(Role role, Role wanted) {
+        return role == wanted ? Optional.of(x) : Optional.empty();
+    }
+
+    /** {@return the matrix that the codes are of, [rows, cols]: the tensor after the transform} */
+    float[] transformed() {
+        Tensor result;
+        try (StepScope scope = backend.beginStep(StepContext.train(0, 0));
+                Tensor transformed = layer.apply(scope, spec.transform(), x.share())) {
+            result = transformed.share();
+        }
+        try (result) {
+            requireInRange();
+            return backend.readFloats(result);
+        }
     }
 
     /**
      * {@return the result of one draw}
      *
      * @param step optimizer step that addresses the random numbers
-     * @throws NonFiniteException if the backend met NaN or infinity
+     * @throws NonFiniteException if quantizing it, or what the codes mean, leaves the range of FP32
      */
     Draw draw(int step) {
-        Tensor values;
+        Tensor decoded;
         Operand operand;
         try (StepScope scope = backend.beginStep(StepContext.train(step, 0))) {
-            try (Quantized quantized = backend.quantization().quantize(scope, spec, site, x, state)) {
+            try (Quantized quantized = layer.quantize(scope, spec, x)) {
                 operand = quantized.operand(Contraction.COLUMNS).share();
-                values = backend.quantization().dequantize(scope, operand).share();
+                decoded = layer.decode(scope, spec, operand).share();
             }
         }
         try (Operand kept = operand;
-                Tensor keptValues = values) {
-            if (!backend.takeNonFinite().isEmpty()) {
-                throw new NonFiniteException(spec.role().label() + " holds values that are not finite");
-            }
+                Tensor keptDecoded = decoded) {
+            requireInRange();
             List<byte[]> codes = new ArrayList<>();
             List<float[]> scales = new ArrayList<>();
             for (int plane = 0; plane < kept.spec().planes().size(); plane++) {
                 codes.add(backend.readCodes(kept, plane));
                 scales.add(backend.readScales(kept, plane));
             }
-            return new Draw(backend.readFloats(keptValues), codes, scales);
+            return new Draw(requireFinite(backend.readFloats(keptDecoded)), codes, scales);
         }
+    }
+
+    /** The tensor is finite, so a transform of it, or what its codes mean, is not. */
+    private void requireInRange() {
+        if (!backend.takeNonFinite().isEmpty()) {
+            throw new NonFiniteException("%s leaves the range of FP32 when it is quantized to %s; scale the tensor down"
+                    .formatted(name, format()));
+        }
+    }
+
+    /** Formats without saturation, and products code · scale near the largest FP32, round up to infinity. */
+    private float[] requireFinite(float[] decoded) {
+        int first = NpyArray.firstNotFinite(decoded);
+        if (first >= 0) {
+            throw new NonFiniteException("%s%s is %s, but as %s it is %s; scale the tensor down"
+                    .formatted(
+                            name,
+                            NpyArray.position(values.shape(), first),
+                            values.values()[first],
+                            format(),
+                            decoded[first]));
+        }
+        return decoded;
+    }
+
+    private String format() {
+        return spec.operand(Contraction.COLUMNS).formatLabel();
     }
 
     @Override
     public void close() {
         x.close();
-        state.close();
+        layer.close();
     }
 }

@@ -36,7 +36,7 @@ final class PluginOptions {
             names = "--samples",
             paramLabel = "N",
             defaultValue = "1",
-            description = "Quantize N times, draw i as in step i (default: ${DEFAULT-VALUE}).")
+            description = "Draw N times, draw i with the random numbers of step i (default: ${DEFAULT-VALUE}).")
     int samples;
 
     @Option(

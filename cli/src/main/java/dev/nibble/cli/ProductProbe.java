@@ -3,11 +3,10 @@ package dev.nibble.cli;
 import dev.nibble.error.NonFiniteException;
 import dev.nibble.gemm.Product;
 import dev.nibble.quant.Contraction;
+import dev.nibble.quant.Transform;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.LinearLayer;
-import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Quantized;
@@ -17,8 +16,10 @@ import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.Optional;
 
 /** One product of a fresh layer, on a backend, as often as asked. */
 final class ProductProbe implements AutoCloseable {
@@ -26,12 +27,11 @@ final class ProductProbe implements AutoCloseable {
 
     private final Backend backend;
     private final Product product;
-    private final LinearPlan plan;
+    private final FreshLayer layer;
     private final Shape shape;
     private final double[] exact; // [M, N]
     private final Tensor left;
     private final Tensor right;
-    private final DeviceState state;
 
     /**
      * Writes the matrices to the backend as the layer would hold them: random draws count in those.
@@ -54,11 +54,26 @@ final class ProductProbe implements AutoCloseable {
             case GRAD_INPUT -> k;
             case GRAD_WEIGHT -> m;
         };
-        LinearQuantizer layer = quantizer.linear(new LinearLayer(SITE, in, out));
-        this.plan = layer.plan(new PlanRequest(tokens, true));
+        LinearQuantizer linear = quantizer.linear(new LinearLayer(SITE, in, out, nonNegativeInput(product, a, b)));
+        this.layer = new FreshLayer(backend, SITE, linear, linear.plan(new PlanRequest(tokens, true)));
         this.left = write("A", a, product.contractionA());
         this.right = write("B", b, product.contractionB());
-        this.state = backend.allocateState(layer.state());
+        layer.measure(known(Role.INPUT), known(Role.WEIGHT));
+    }
+
+    private static boolean nonNegativeInput(Product product, NpyArray a, NpyArray b) {
+        return switch (product) {
+            case OUTPUT -> a.isNonNegative();
+            case GRAD_INPUT -> false;
+            case GRAD_WEIGHT -> b.isNonNegative();
+        };
+    }
+
+    private Optional<Tensor> known(Role role) {
+        if (product.roleA() == role) {
+            return Optional.of(left);
+        }
+        return product.roleB() == role ? Optional.of(right) : Optional.empty();
     }
 
     private Tensor write(String label, NpyArray operand, Contraction contraction) {
@@ -78,28 +93,56 @@ final class ProductProbe implements AutoCloseable {
         return exact;
     }
 
-    /** {@return D, [M, N], with the random numbers of one step} */
+    /**
+     * {@return D, [M, N], finite}
+     *
+     * @param step optimizer step that addresses the random numbers
+     * @throws NonFiniteException if an operand or D leaves the range of FP32
+     */
     float[] draw(int step) {
-        try (Tensor d = backend.allocate("D", DType.FP32, shape, MemoryTag.SCRATCH)) {
-            try (StepScope scope = backend.beginStep(StepContext.train(step, 0));
-                    Quantized a =
-                            backend.quantization().quantize(scope, plan.quantize(product.roleA()), SITE, left, state);
-                    Quantized b = backend.quantization()
-                            .quantize(scope, plan.quantize(product.roleB()), SITE, right, state)) {
-                backend.gemm()
-                        .multiply(
-                                scope,
-                                plan.gemm(product),
-                                SITE,
-                                a.operand(product.contractionA()),
-                                b.operand(product.contractionB()),
-                                d);
+        Tensor result;
+        try (StepScope scope = backend.beginStep(StepContext.train(step, 0));
+                Quantized a = layer.quantize(scope, layer.plan().quantize(product.roleA()), left);
+                Quantized b = layer.quantize(scope, layer.plan().quantize(product.roleB()), right)) {
+            Tensor d = scope.allocate("D", DType.FP32, shape);
+            backend.neural().zero(scope, d); // the weight gradient is added
+            backend.gemm()
+                    .multiply(
+                            scope,
+                            layer.plan().gemm(product),
+                            SITE,
+                            a.operand(product.contractionA()),
+                            b.operand(product.contractionB()),
+                            d);
+            try (Tensor through = layer.apply(scope, transform(), d)) {
+                result = through.share();
             }
-            if (!backend.takeNonFinite().isEmpty()) {
-                throw new NonFiniteException("A or B holds values that are not finite");
-            }
-            return backend.readFloats(d);
         }
+        try (result) {
+            if (!backend.takeNonFinite().isEmpty()) {
+                throw new NonFiniteException(
+                        "A, B or D leaves the range of FP32 when the product is computed; scale A or B down");
+            }
+            return requireFinite(backend.readFloats(result));
+        }
+    }
+
+    /** A transform cancels in the output; a gradient has to pass through that of the operand it is a gradient of. */
+    private Transform transform() {
+        return switch (product) {
+            case OUTPUT -> new Transform.Identity();
+            case GRAD_INPUT -> layer.plan().input().transform();
+            case GRAD_WEIGHT -> layer.plan().weight().transform();
+        };
+    }
+
+    private float[] requireFinite(float[] d) {
+        int first = NpyArray.firstNotFinite(d);
+        if (first >= 0) {
+            throw new NonFiniteException("D%s is %s, but the exact product is %s; scale A or B down"
+                    .formatted(NpyArray.position(shape, first), d[first], Figures.significant(exact[first])));
+        }
+        return d;
     }
 
     /** {@return what ran, as the backend noted it} */
@@ -115,6 +158,6 @@ final class ProductProbe implements AutoCloseable {
     public void close() {
         left.close();
         right.close();
-        state.close();
+        layer.close();
     }
 }

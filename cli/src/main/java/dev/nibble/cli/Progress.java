@@ -34,6 +34,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
     final class Lines implements Progress {
         private final PrintStream err;
         private String name = "";
+        private String unit = "";
         private int steps = 1;
         private int tenths;
 
@@ -44,6 +45,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
         @Override
         public void started(RunInfo info) {
             name = info.quantizer();
+            unit = info.kind().unit();
             steps = info.steps();
             err.println(describe(info));
             err.flush();
@@ -58,14 +60,15 @@ sealed interface Progress extends RunListener, AutoCloseable {
             }
             tenths = reached;
             double left = step.elapsedSeconds() / done * (steps - done);
-            err.println("%s: step %d of %d (%d %%), loss %s, %s tokens/s, %s left"
+            err.println("%s: step %d of %d (%d %%), loss %s, %s %s/s, %s left"
                     .formatted(
                             name,
                             done,
                             steps,
                             100L * done / steps,
                             Figures.fixed(step.loss(), 4),
-                            Figures.count(Math.round(step.tokensPerSecond())),
+                            Figures.count(Math.round(step.unitsPerSecond())),
+                            unit,
                             Figures.duration(left)));
             err.flush();
         }
@@ -81,6 +84,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
 
         private final PrintStream err;
         private Optional<ProgressBar> bar = Optional.empty();
+        private String unit = "";
         private int steps = 1;
         private volatile double secondsLeft = Double.NaN; // read by the thread that draws
 
@@ -91,6 +95,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
         @Override
         public void started(RunInfo info) {
             err.println(describe(info));
+            unit = info.kind().unit();
             steps = info.steps();
             bar = Optional.of(new ProgressBarBuilder()
                     .setTaskName(info.quantizer())
@@ -110,7 +115,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
             secondsLeft = step.elapsedSeconds() / done * (steps - done);
             bar.ifPresent(shown -> shown.stepTo(done)
                     .setExtraMessage(" loss " + Figures.fixed(step.loss(), 3) + ", "
-                            + Figures.count(Math.round(step.tokensPerSecond())) + " tok/s"));
+                            + Figures.count(Math.round(step.unitsPerSecond())) + " " + unit + "/s"));
         }
 
         @Override
@@ -120,12 +125,13 @@ sealed interface Progress extends RunListener, AutoCloseable {
     }
 
     private static String describe(RunInfo info) {
-        return "%s on backend %s: %s, %s steps of %s tokens"
+        return "%s on backend %s: %s, %s steps of %s %s"
                 .formatted(
                         info.quantizer(),
                         info.backend(),
                         info.modelSummary(),
                         Figures.count(info.steps()),
-                        Figures.count(info.tokensPerStep()));
+                        Figures.count(info.unitsPerStep()),
+                        info.kind().unit());
     }
 }

@@ -18,7 +18,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -86,21 +85,24 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
     }
 
     private String results() {
-        Optional<FinishedRun> baseLine = ResultTable.baseLine(runs);
-        StringBuilder html = new StringBuilder("<thead>").append(Html.headerRow(ResultTable.COLUMNS));
+        StringBuilder html = new StringBuilder("<thead>").append(Html.headerRow(ResultTable.columns(runs)));
         html.append("</thead>\n<tbody>\n");
         for (FinishedRun run : runs) {
-            html.append(Html.row(ResultTable.cells(run, baseLine)));
+            html.append(Html.row(ResultTable.cells(run, runs)));
             String remark = ResultTable.remark(run);
             if (!remark.isEmpty()) {
                 html.append("<tr class=\"remark\"><td colspan=\"%d\">%s %s</td></tr>%n"
-                        .formatted(
-                                ResultTable.COLUMNS.size(),
-                                Html.escape(run.result().quantizer()),
-                                Html.escape(remark)));
+                        .formatted(ResultTable.columns(runs).size(), Html.escape(run.label()), Html.escape(remark)));
             }
         }
-        return html.append("</tbody>").toString();
+        html.append("</tbody>");
+        List<SeedSummary> summaries = SeedSummary.of(runs);
+        if (!summaries.isEmpty()) {
+            html.append("\n<thead>").append(Html.headerRow(SeedSummary.COLUMNS)).append("</thead>\n<tbody>\n");
+            summaries.forEach(summary -> html.append(Html.row(summary.cells())));
+            html.append("</tbody>");
+        }
+        return html.toString();
     }
 
     private String execution() {
@@ -114,7 +116,7 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
             html.append("<details%s>\n<summary>%s <span class=\"%s\">%s</span></summary>\n"
                     .formatted(
                             different > 0 || runs.size() == 1 ? " open" : "",
-                            Html.escape(run.result().quantizer()),
+                            Html.escape(run.label()),
                             different > 0 ? "bad" : "good",
                             different > 0 ? "not everything ran as asked for" : "all products ran as asked for"));
             html.append("<div class=\"scroll\"><table><thead>");
@@ -149,7 +151,7 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         facts.putAll(runs.getFirst().config().facts());
         facts.put(
                 "quantizer",
-                String.join(", ", runs.stream().map(r -> r.result().quantizer()).toList()));
+                String.join(", ", runs.stream().map(FinishedRun::label).toList()));
         facts.put("backend", facts.get("backend") + " (" + devices() + ")");
         return facts(facts);
     }
@@ -191,17 +193,20 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
 
     private ObjectNode data() {
         ObjectNode json = Json.object();
-        json.put(
-                "baseLine",
-                ResultTable.baseLine(runs).map(r -> r.result().quantizer()).orElse(""));
+        List<FinishedRun> baseLines = runs.stream()
+                .filter(ResultTable::isBaseLine)
+                .filter(FinishedRun::completed)
+                .toList();
+        json.put("baseLine", baseLines.size() == 1 ? baseLines.getFirst().label() : ""); // the gap of curves needs one
         ArrayNode array = json.putArray("runs");
-        runs.forEach(run -> array.add(run(run.result())));
+        runs.forEach(run -> array.add(run(run)));
         return json;
     }
 
-    private static ObjectNode run(RunResult result) {
+    private static ObjectNode run(FinishedRun run) {
+        RunResult result = run.result();
         ObjectNode json = Json.object();
-        json.put("name", result.quantizer());
+        json.put("name", run.label());
         curve(json, result.curve());
         ArrayNode evaluationSteps = json.putArray("evaluationSteps");
         ArrayNode evaluationLosses = json.putArray("evaluationLosses");

@@ -1,6 +1,7 @@
 package dev.nibble.cli;
 
 import dev.nibble.models.RunResult;
+import dev.nibble.models.train.TaskKind;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -8,41 +9,63 @@ import java.util.Optional;
 /** The runs of a comparison as rows of text: the same cells on the screen and in the report. */
 final class ResultTable {
     static final String BASE_LINE = "fp32";
-    static final List<String> COLUMNS = List.of(
-            "quantizer",
-            "train loss",
-            "validation loss",
-            "gap to fp32",
-            "tokens/s",
-            "seconds",
-            "peak memory",
-            "saved activations");
 
     private ResultTable() {}
 
-    /** {@return the run that the others are compared with} */
-    static Optional<FinishedRun> baseLine(List<FinishedRun> runs) {
+    /** {@return the names of the columns} Runs of one table learn the same kind of thing. */
+    static List<String> columns(List<FinishedRun> runs) {
+        TaskKind kind = runs.isEmpty()
+                ? TaskKind.LANGUAGE_MODEL
+                : runs.getFirst().result().kind();
+        List<String> columns = new ArrayList<>(List.of("quantizer", "train loss", "validation loss", "gap to fp32"));
+        if (kind.hasAccuracy()) {
+            columns.add("accuracy");
+        }
+        columns.addAll(List.of(kind.unit() + "/s", "seconds", "peak memory", "saved activations"));
+        return columns;
+    }
+
+    /** {@return the run in FP32, with the same seed, that a run is compared with; empty for an FP32 run itself} */
+    static Optional<FinishedRun> baseLine(List<FinishedRun> runs, FinishedRun of) {
+        if (isBaseLine(of)) {
+            return Optional.empty();
+        }
         return runs.stream()
-                .filter(run -> run.result().quantizer().equals(BASE_LINE) && run.completed())
+                .filter(run -> isBaseLine(run) && run.completed())
+                .filter(run -> run.config().seed() == of.config().seed())
                 .findFirst();
     }
 
+    /** {@return whether other runs are compared with this one} */
+    static boolean isBaseLine(FinishedRun run) {
+        return run.result().quantizer().equals(BASE_LINE);
+    }
+
     /** {@return the cells of a run, one for each column} */
-    static List<String> cells(FinishedRun run, Optional<FinishedRun> baseLine) {
+    static List<String> cells(FinishedRun run, List<FinishedRun> runs) {
         RunResult result = run.result();
-        boolean comparable = run.completed() && !result.quantizer().equals(BASE_LINE);
-        double gap = comparable ? run.gapTo(baseLine) : Double.NaN;
-        return List.of(
-                result.quantizer(),
+        double gap = run.completed() ? run.gapTo(baseLine(runs, run)) : Double.NaN;
+        List<String> cells = new ArrayList<>(List.of(
+                run.label(),
                 Figures.fixed(result.finalTrainLoss(), 4),
                 Figures.fixed(result.finalValidationLoss(), 4),
-                Figures.signed(gap, 4),
-                Double.isFinite(run.result().tokensPerSecond())
-                        ? Figures.count(Math.round(run.result().tokensPerSecond()))
-                        : Figures.fixed(run.result().tokensPerSecond(), 0),
+                Figures.signed(gap, 4)));
+        if (result.kind().hasAccuracy()) {
+            cells.add(accuracy(result));
+        }
+        cells.addAll(List.of(
+                Double.isFinite(result.unitsPerSecond())
+                        ? Figures.count(Math.round(result.unitsPerSecond()))
+                        : Figures.fixed(result.unitsPerSecond(), 0),
                 Figures.fixed(result.seconds(), 1),
                 result.peakBytes() == 0 ? "-" : Figures.bytes(result.peakBytes()),
-                result.savedActivationBytes() == 0 ? "-" : Figures.bytes(result.savedActivationBytes()));
+                result.savedActivationBytes() == 0 ? "-" : Figures.bytes(result.savedActivationBytes())));
+        return cells;
+    }
+
+    private static String accuracy(RunResult result) {
+        double percent = 100 * result.finalValidationAccuracy();
+        return Figures.fixed(percent, 2) + (Double.isNaN(percent) ? "" : " %");
     }
 
     /** {@return why a run has no full row; empty if it has} */
@@ -57,23 +80,25 @@ final class ResultTable {
     /** {@return a run in one line, with its units} */
     static String line(FinishedRun run) {
         if (!run.completed()) {
-            return run.result().quantizer() + ": " + remark(run);
+            return run.label() + ": " + remark(run);
         }
-        return "%s: train loss %s, validation loss %s, %s tokens/s, %s s"
+        RunResult result = run.result();
+        return "%s: train loss %s, validation loss %s,%s %s %s/s, %s s"
                 .formatted(
-                        run.result().quantizer(),
-                        Figures.fixed(run.result().finalTrainLoss(), 4),
-                        Figures.fixed(run.result().finalValidationLoss(), 4),
-                        Figures.count(Math.round(run.result().tokensPerSecond())),
-                        Figures.fixed(run.result().seconds(), 1));
+                        run.label(),
+                        Figures.fixed(result.finalTrainLoss(), 4),
+                        Figures.fixed(result.finalValidationLoss(), 4),
+                        result.kind().hasAccuracy() ? " accuracy " + accuracy(result) + "," : "",
+                        Figures.count(Math.round(result.unitsPerSecond())),
+                        result.kind().unit(),
+                        Figures.fixed(result.seconds(), 1));
     }
 
     /** {@return the table as aligned text} */
     static String text(List<FinishedRun> runs) {
-        Optional<FinishedRun> baseLine = baseLine(runs);
-        TextTable table = new TextTable().row(COLUMNS.toArray(String[]::new));
+        TextTable table = new TextTable().row(columns(runs).toArray(String[]::new));
         for (FinishedRun run : runs) {
-            List<String> row = new ArrayList<>(cells(run, baseLine));
+            List<String> row = new ArrayList<>(cells(run, runs));
             row.add(remark(run));
             table.row(row.toArray(String[]::new));
         }

@@ -19,12 +19,22 @@ import picocli.CommandLine.Parameters;
 
 /** What is trained, the same for one run and for a comparison. */
 final class RunOptions {
+    private static final String PRESET = "text";
+    private static final String DATA = "data.path";
+
     @Parameters(
             arity = "0..1",
             paramLabel = "PRESET",
-            defaultValue = "text",
+            defaultValue = PRESET,
             description = "Which model, data and schedule (default: ${DEFAULT-VALUE}); nibble train --help lists them.")
     String preset;
+
+    @Option(
+            names = "--data",
+            paramLabel = "PATH",
+            description =
+                    "Data of the preset, as --set data.path: for images a folder with IDX files, for text a file.")
+    Optional<Path> data;
 
     @Option(
             names = "--backend",
@@ -104,7 +114,7 @@ final class RunOptions {
         NonFinitePolicy policy = problems.collect(() -> parsePolicy(nonFinite), NonFinitePolicy.STOP);
         // what is unknown is replaced, so that the rest can be checked in the same go
         RunConfig config = new RunConfig(
-                presetKnown ? preset : runs.presets().getFirst(),
+                presetKnown ? preset : PRESET,
                 QuantizerChoice.of("fp32"),
                 List.of(),
                 backendKnown ? backend : "auto",
@@ -114,7 +124,11 @@ final class RunOptions {
                 strict,
                 policy,
                 Map.of());
-        RunConfig complete = config;
+        RunConfig complete =
+                data.map(path -> config.with(DATA, path.toString())).orElse(config);
+        if (data.isPresent() && settings.stream().anyMatch(s -> s.strip().startsWith(DATA + "="))) {
+            problems.add("the data is named by --data and by --set " + DATA + "; give one of them");
+        }
         for (String setting : settings) {
             complete = with(complete, setting, problems);
         }

@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import dev.nibble.models.Evaluation;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.RunFolder;
 import dev.nibble.models.RunInfo;
@@ -59,8 +60,8 @@ final class RunSession {
         }
 
         @Override
-        public void evaluated(int step, double validationLoss) {
-            progress.evaluated(step, validationLoss);
+        public void evaluated(Evaluation evaluation) {
+            progress.evaluated(evaluation);
         }
 
         @Override

@@ -30,6 +30,7 @@ class ExitStatusTests {
         NpyFiles.floats(folder, "cube.npy", Shape.of(1, 2, 3), 1, 2, 3, 4, 5, 6);
         NpyFiles.floats(folder, "nan.npy", Shape.of(3), 1, Float.NaN, 3);
         NpyFiles.floats(folder, "inf.npy", Shape.of(1, 3), 1, Float.NEGATIVE_INFINITY, 3);
+        NpyFiles.floats(folder, "large.npy", Shape.of(1, 3), 1, -Float.MAX_VALUE, 3);
         NpyFiles.floats(folder, "none.npy", Shape.of(0, 3));
         Files.createDirectory(folder.resolve("foreign"));
         Files.writeString(folder.resolve("foreign/thesis.tex"), "years of work");
@@ -62,6 +63,7 @@ class ExitStatusTests {
                 of(2, "--role is 'inputs'; known: input, weight", "inspect @x.npy --quantizer bf16 --role inputs"),
                 of(2, "--product is 'dgrad'", "gemm @x.npy @x.npy --quantizer bf16 --product dgrad"),
                 of(2, "has shape [0, 3], but needs at least one element", "inspect @none.npy --quantizer bf16"),
+                of(2, "--out and --codes are both", "inspect @x.npy --quantizer fp8 --out @q.npy --codes @q.npy"),
                 of(2, "--codes needs a format with codes", "inspect @x.npy --quantizer fp32 --codes @c.npy"),
                 of(2, "is [2, 3] and", "gemm @x.npy @y.npy --quantizer fp32"),
                 of(2, "has shape [1, 2, 3], but a matrix is needed", "gemm @cube.npy @x.npy --quantizer fp32"),
@@ -71,6 +73,12 @@ class ExitStatusTests {
                 of(1, "is not a file", "inspect @foreign --quantizer bf16"),
                 of(1, "[1] is NaN", "inspect @nan.npy --quantizer bf16"),
                 of(1, "[0, 1] is -Infinity", "gemm @inf.npy @x.npy --quantizer bf16"),
+                of(
+                        1,
+                        "[0, 1] is -3.4028235E38, but as int8 it is -Infinity",
+                        "inspect @large.npy --quantizer int8-row"),
+                of(1, "[0, 1] is -3.4028235E38, but as bf16 it is", "inspect @large.npy --quantizer bf16 --samples 3"),
+                of(1, "D[0, 0] is -Infinity, but the exact product is", "gemm @large.npy @x.npy --quantizer fp32"),
                 of(1, "nowhere does not exist", "inspect @x.npy --quantizer bf16 --out @nowhere/q.npy"),
                 of(1, "it is a folder", "gemm @x.npy @x.npy --quantizer bf16 --out @foreign"),
                 of(2, "no preset is named 'txt'", "train txt"),
@@ -157,6 +165,18 @@ class ExitStatusTests {
             assertTrue(outcome.out().contains("  nibble " + command), command);
             assertEquals("", outcome.err());
             assertEquals(1, Outcome.of(command, "--help", "--json").json().size());
+        }
+    }
+
+    @Test
+    void helpTeachesRepeatedDrawsAndTensorFiles() {
+        String inspect = Outcome.of("inspect", "--help").out();
+        String gemm = Outcome.of("gemm", "--help").out();
+        for (String part : List.of("float16", "Fortran order", "--samples 64 --out mean.npy", "standard error")) {
+            assertTrue(inspect.contains(part), part + " in " + inspect);
+        }
+        for (String part : List.of("float16", "--samples 32 --out d.npy", "standard error")) {
+            assertTrue(gemm.contains(part), part + " in " + gemm);
         }
     }
 

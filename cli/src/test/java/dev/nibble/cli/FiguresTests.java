@@ -3,7 +3,12 @@ package dev.nibble.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.quant.Granularity;
+import dev.nibble.quant.PlaneSpec;
+import dev.nibble.quant.Rounding;
+import dev.nibble.quant.ScaleRule;
 import dev.nibble.tensor.DType;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class FiguresTests {
@@ -42,10 +47,14 @@ class FiguresTests {
         assertEquals("name    loss\na       10.5\nlonger     1  why\n", text);
     }
 
+    private static PlaneSpec plane(DType format) {
+        return PlaneSpec.value(format, new Granularity.PerTensor(), new ScaleRule.AmaxOverTop(), Rounding.NEAREST_EVEN);
+    }
+
     @Test
     void integerHistogramHasFifteenEqualBins() {
         byte[] codes = {-127, -111, -110, 0, 8, 9, 127};
-        Histogram histogram = Histogram.of(DType.INT8, codes);
+        Histogram histogram = Histogram.of(plane(DType.INT8), codes);
         assertEquals(15, histogram.bins().size());
         assertEquals(new Histogram.Bin(-127, -111, 2), histogram.bins().get(0));
         assertEquals(new Histogram.Bin(-110, -94, 1), histogram.bins().get(1));
@@ -57,20 +66,40 @@ class FiguresTests {
     void floatHistogramHasABinForEachPowerOfTwo() {
         // E4M3: 0, -0, 1 (0 0111 000), -1.875 (1 0111 111), 448 (0 1111 110)
         byte[] codes = {0, (byte) 0x80, 0x38, (byte) 0xBF, 0x7E};
-        Histogram histogram = Histogram.of(DType.E4M3, codes);
+        Histogram histogram = Histogram.of(plane(DType.E4M3), codes);
         assertEquals(new Histogram.Bin(0, 0, 2), histogram.bins().get(0));
         assertEquals(new Histogram.Bin(1, 2, 2), histogram.bins().get(1));
         assertEquals(new Histogram.Bin(256, 448, 1), histogram.bins().getLast());
     }
 
     @Test
-    void statisticsOfTwoDrawsAreThoseComputedByHand() {
-        DrawStatistics statistics = new DrawStatistics(2);
-        statistics.add(new float[] {1, 5});
-        statistics.add(new float[] {3, 5});
-        float[] x = {1, 4};
-        // means 2 and 5: errors 1 and 1; variances 2 and 0, so sqrt((2 + 0) / 2) / 2
-        assertEquals(1, statistics.bias(x));
-        assertEquals(0.5, statistics.standardError(x));
+    void fourBitHistogramHasABinForEachCode() {
+        Histogram signed = Histogram.of(plane(DType.INT4), new byte[] {-7, 0, 0, 7});
+        assertEquals(15, signed.bins().size());
+        assertEquals(new Histogram.Bin(-7, -7, 1), signed.bins().getFirst());
+        assertEquals(new Histogram.Bin(0, 0, 2), signed.bins().get(7));
+        Histogram lowerDigit = Histogram.of(plane(DType.INT4), new byte[] {-8, 7});
+        assertEquals(new Histogram.Bin(-8, -8, 1), lowerDigit.bins().getFirst());
+        assertEquals(16, lowerDigit.bins().size());
+        Histogram unsigned = Histogram.of(plane(DType.UINT4), new byte[] {0, 15, 15});
+        assertEquals(16, unsigned.bins().size());
+        assertEquals(new Histogram.Bin(15, 15, 2), unsigned.bins().getLast());
+    }
+
+    @Test
+    void histogramOfPowersHasABinForEachPower() {
+        // E3M0: 0, 1 (k = 1), -1, 4 (k = 3), -64 (k = 7)
+        Histogram histogram = Histogram.of(plane(DType.E3M0), new byte[] {0, 1, 9, 3, 15});
+        assertEquals(
+                List.of(
+                        new Histogram.Bin(0, 0, 1),
+                        new Histogram.Bin(1, 1, 2),
+                        new Histogram.Bin(2, 2, 0),
+                        new Histogram.Bin(4, 4, 1),
+                        new Histogram.Bin(8, 8, 0),
+                        new Histogram.Bin(16, 16, 0),
+                        new Histogram.Bin(32, 32, 0),
+                        new Histogram.Bin(64, 64, 1)),
+                histogram.bins());
     }
 }

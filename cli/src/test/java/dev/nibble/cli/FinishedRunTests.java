@@ -9,6 +9,7 @@ import dev.nibble.error.NotAvailableException;
 import dev.nibble.error.StrictException;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.RunResult;
+import dev.nibble.models.train.TaskKind;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -17,6 +18,7 @@ import org.junit.jupiter.api.Test;
 class FinishedRunTests {
     private static FinishedRun ended(RunResult.Status status, String message, Optional<Throwable> failure) {
         RunResult result = new RunResult(
+                TaskKind.LANGUAGE_MODEL,
                 "int8-row",
                 "cpu",
                 "a device",
@@ -26,6 +28,7 @@ class FinishedRunTests {
                 3,
                 0,
                 2,
+                Double.NaN,
                 Double.NaN,
                 1,
                 0,

@@ -137,6 +137,25 @@ class InspectCommandTests {
         }
     }
 
+    /** Below 2^-120 the multiplier of fp8 ends at the largest FP32, and its reciprocal, the scale, is subnormal. */
+    @Test
+    void elementThatMadeASubnormalScaleDoesNotCountAsSaturated() {
+        SplittableRandom random = new SplittableRandom(2);
+        for (int i = 0; i < 300; i++) {
+            float x = (float) Math.scalb(1 + random.nextDouble(), -130 + i / 10);
+            Path file = NpyFiles.floats(folder, "x.npy", Shape.of(1), x);
+            assertEquals(0, inspect(file, "--quantizer", "fp8").get("saturated").asLong(), "x is " + x);
+        }
+    }
+
+    /** Without the bound on what rounding explains, a value above the top code is found: bf16 stops at 2^128 - 2^120. */
+    @Test
+    void elementAboveTheTopCodeCountsAsSaturated() {
+        float top = 0x1.fep127f;
+        Path file = NpyFiles.floats(folder, "x.npy", Shape.of(3), 1, top, top + 0x1p118f);
+        assertEquals(1, inspect(file, "--quantizer", "bf16").get("saturated").asLong());
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {1, 13, 127, 128, 129})
     void otherRanksAreTheFlattenedMatrix(int extent) throws IOException {

@@ -11,6 +11,7 @@ import dev.nibble.models.LayerTelemetry;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.RunResult;
 import dev.nibble.models.StepRecord;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.report.ExecutionRow;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -40,6 +41,7 @@ class ReportTests {
             curve.add(new StepRecord(i, loss + 1.0 / (i + 1), 1e-3, 1, false, 1000 + i, i));
         }
         RunResult result = new RunResult(
+                TaskKind.LANGUAGE_MODEL,
                 name,
                 "reference",
                 "a device",
@@ -50,11 +52,12 @@ class ReportTests {
                 0,
                 loss,
                 loss,
+                Double.NaN,
                 steps,
                 1 << 20,
                 1 << 10,
                 curve,
-                List.of(new Evaluation(steps, loss)),
+                List.of(new Evaluation(steps, loss, Double.NaN)),
                 List.of(
                         row("blocks.0.mlp.down", "int8 x int8"),
                         row("blocks.1.mlp.down", "int8 x int8"),

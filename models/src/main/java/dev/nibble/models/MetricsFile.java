@@ -2,27 +2,34 @@ package dev.nibble.models;
 
 import dev.nibble.error.NibbleException;
 import dev.nibble.models.files.IoReason;
+import dev.nibble.models.train.TaskKind;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 
 /** Writes metrics.csv while a run goes on: one line a step, readable at any time. */
 final class MetricsFile implements RunListener, AutoCloseable {
-    private static final String HEADER =
-            "step,trainLoss,learningRate,gradientNorm,skipped,tokensPerSecond,elapsedSeconds,validationLoss";
+    private static final String FIRST_COLUMNS = "step,trainLoss,learningRate,gradientNorm,skipped,";
+    private static final String LAST_COLUMNS = ",elapsedSeconds,validationLoss";
 
     private final Path file;
+    private final TaskKind kind;
     private final BufferedWriter writer;
     private String pending = "";
 
     /** Starts the file anew. */
-    MetricsFile(Path file) {
+    MetricsFile(Path file, TaskKind kind) {
         this.file = file;
+        this.kind = kind;
         try {
             this.writer = Files.newBufferedWriter(file);
-            writer.write(HEADER + "\n");
+            writer.write(FIRST_COLUMNS
+                    + kind.speedKey()
+                    + LAST_COLUMNS
+                    + (kind.hasAccuracy() ? ",validationAccuracy\n" : "\n"));
             writer.flush();
         } catch (IOException e) {
             throw failure(e);
@@ -31,7 +38,7 @@ final class MetricsFile implements RunListener, AutoCloseable {
 
     @Override
     public void step(StepRecord step) {
-        writePending("");
+        writePending(Optional.empty());
         pending = String.format(
                 Locale.ROOT,
                 "%d,%s,%s,%s,%s,%.1f,%.3f,",
@@ -40,22 +47,27 @@ final class MetricsFile implements RunListener, AutoCloseable {
                 (float) step.learningRate(),
                 (float) step.gradientNorm(),
                 step.skipped(),
-                step.tokensPerSecond(),
+                step.unitsPerSecond(),
                 step.elapsedSeconds());
     }
 
     /** An evaluation follows the step that it belongs to, so a line is written when the next one begins. */
     @Override
-    public void evaluated(int step, double validationLoss) {
-        writePending(String.valueOf((float) validationLoss));
+    public void evaluated(Evaluation evaluation) {
+        writePending(Optional.of(evaluation));
     }
 
-    private void writePending(String validationLoss) {
+    private void writePending(Optional<Evaluation> evaluation) {
         if (pending.isEmpty()) {
             return;
         }
+        String loss =
+                evaluation.map(e -> String.valueOf((float) e.validationLoss())).orElse("");
+        String accuracy = evaluation
+                .map(e -> String.valueOf((float) e.validationAccuracy()))
+                .orElse("");
         try {
-            writer.write(pending + validationLoss + "\n");
+            writer.write(pending + loss + (kind.hasAccuracy() ? "," + accuracy : "") + "\n");
             writer.flush();
             pending = "";
         } catch (IOException e) {
@@ -69,7 +81,7 @@ final class MetricsFile implements RunListener, AutoCloseable {
 
     @Override
     public void close() {
-        writePending("");
+        writePending(Optional.empty());
         try {
             writer.close();
         } catch (IOException e) {

@@ -9,6 +9,7 @@ import dev.nibble.spi.Availability;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.Plugins;
 import java.util.Comparator;
+import java.util.List;
 
 /**
  * Wires {@link Runs}. An application replaces a look-up with {@code OptionalBinder.newOptionalBinder(binder(),
@@ -31,8 +32,9 @@ public final class NibbleModule extends AbstractModule {
                 .setDefault()
                 .toInstance(new PluginBackends());
         MapBinder<String, Preset> presets = MapBinder.newMapBinder(binder(), String.class, Preset.class);
-        TextPreset text = new TextPreset();
-        presets.addBinding(text.name()).toInstance(text);
+        for (Preset preset : List.of(new TextPreset(), new ImagesPreset())) {
+            presets.addBinding(preset.name()).toInstance(preset);
+        }
         bind(Runs.class).in(Singleton.class);
     }
 

@@ -1,6 +1,7 @@
 package dev.nibble.models;
 
 import dev.nibble.models.train.Task;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
 import java.util.List;
 
@@ -11,6 +12,9 @@ public interface Preset {
 
     /** {@return what it is, in one line} */
     String description();
+
+    /** {@return what its models learn} */
+    TaskKind kind();
 
     /** {@return what {@code --set} can replace} */
     List<Setting> settings();
@@ -27,6 +31,15 @@ public interface Preset {
      * a head; else the empty text}
      */
     String ownQuantizer(LinearLayer layer);
+
+    /**
+     * Looks, without reading it all, whether the data is there; before anything starts.
+     *
+     * @param values settings that {@link #layers} accepts
+     * @throws IllegalArgumentException if the preset must be told where it is, or if a value does not fit it
+     * @throws dev.nibble.error.NibbleException if it is not there
+     */
+    default void requireData(SettingValues values) {}
 
     /**
      * Reads the data.

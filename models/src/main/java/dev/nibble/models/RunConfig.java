@@ -11,7 +11,7 @@ import java.util.TreeMap;
 /**
  * Everything that decides a training run. Names and values are checked by {@link Runs#train}, all at once.
  *
- * @param preset name of a preset: {@code text}
+ * @param preset name of a preset: {@code text}, {@code images}
  * @param quantizer quantizer of the projections in the blocks
  * @param overrides other quantizers for some layers; the last match wins
  * @param backend name of a backend, or {@code auto}

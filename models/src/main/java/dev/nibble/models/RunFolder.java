@@ -3,6 +3,7 @@ package dev.nibble.models;
 import dev.nibble.error.NibbleException;
 import dev.nibble.models.files.AtomicFile;
 import dev.nibble.models.files.IoReason;
+import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,9 +27,11 @@ public record RunFolder(Path path, RunOrigin origin) {
      * comparison the other runs go on. {@link Runs#check} tells of a wrong configuration before.
      *
      * @return what the run gave; {@link RunResult#failure} is why it failed
+     * @throws IllegalArgumentException if no preset has the name in the configuration
      * @throws NibbleException if the files cannot be written
      */
     public RunResult train(Runs runs, RunConfig config, RunListener listener) {
+        TaskKind kind = runs.preset(config.preset()).kind();
         try {
             Files.createDirectories(path);
         } catch (IOException e) {
@@ -37,18 +40,18 @@ public record RunFolder(Path path, RunOrigin origin) {
         Path record = path.resolve(RECORD);
         AtomicFile.write(record, RunJson.started(origin, config));
         RunResult result;
-        try (MetricsFile metrics = new MetricsFile(path.resolve(METRICS))) {
-            result = result(runs, config, new Both(metrics, listener));
+        try (MetricsFile metrics = new MetricsFile(path.resolve(METRICS), kind)) {
+            result = result(kind, runs, config, new Both(metrics, listener));
         }
         AtomicFile.write(record, RunJson.ended(origin, config, path, result));
         return result;
     }
 
-    private static RunResult result(Runs runs, RunConfig config, RunListener listener) {
+    private static RunResult result(TaskKind kind, Runs runs, RunConfig config, RunListener listener) {
         try {
             return runs.train(config, listener);
         } catch (RuntimeException | OutOfMemoryError | LinkageError e) {
-            return RunResult.failed(config, e);
+            return RunResult.failed(kind, config, e);
         }
     }
 
@@ -66,9 +69,9 @@ public record RunFolder(Path path, RunOrigin origin) {
         }
 
         @Override
-        public void evaluated(int step, double validationLoss) {
-            metrics.evaluated(step, validationLoss);
-            listener.evaluated(step, validationLoss);
+        public void evaluated(Evaluation evaluation) {
+            metrics.evaluated(evaluation);
+            listener.evaluated(evaluation);
         }
 
         @Override

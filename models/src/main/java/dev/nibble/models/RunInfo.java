@@ -1,21 +1,25 @@
 package dev.nibble.models;
 
+import dev.nibble.models.train.TaskKind;
+
 /**
  * What is known of a run before its first step.
  *
+ * @param kind what is learned, and counted
  * @param quantizer label of the quantizer
  * @param backend name of the backend
  * @param backendDescription the device, in words
  * @param steps optimizer steps that will be run
- * @param tokensPerStep tokens that one step trains on
+ * @param unitsPerStep tokens or samples that one step trains on
  * @param parameters trained numbers
  * @param modelSummary the model in one line
  */
 public record RunInfo(
+        TaskKind kind,
         String quantizer,
         String backend,
         String backendDescription,
         int steps,
-        long tokensPerStep,
+        long unitsPerStep,
         long parameters,
         String modelSummary) {}

@@ -3,6 +3,7 @@ package dev.nibble.models;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.report.ExecutionRow;
 import java.io.IOException;
 import java.io.StringWriter;
@@ -30,7 +31,9 @@ final class RunJson {
         json.put("model", result.modelSummary());
         json.put(
                 "evaluations",
-                result.evaluations().stream().map(RunJson::evaluation).toList());
+                result.evaluations().stream()
+                        .map(evaluation -> evaluation(result.kind(), evaluation))
+                        .toList());
         json.put(
                 "execution", result.execution().stream().map(RunJson::execution).toList());
         json.put(
@@ -49,10 +52,13 @@ final class RunJson {
         return json;
     }
 
-    private static Map<String, Object> evaluation(Evaluation evaluation) {
+    private static Map<String, Object> evaluation(TaskKind kind, Evaluation evaluation) {
         Map<String, Object> json = new LinkedHashMap<>();
         json.put("step", evaluation.step());
         json.put("validationLoss", evaluation.validationLoss());
+        if (kind.hasAccuracy()) {
+            json.put("validationAccuracy", evaluation.validationAccuracy());
+        }
         return json;
     }
 

@@ -11,13 +11,8 @@ public interface RunListener {
     /** A step is done. */
     default void step(StepRecord step) {}
 
-    /**
-     * An evaluation is done.
-     *
-     * @param step optimizer steps done before
-     * @param validationLoss mean cross-entropy, nats
-     */
-    default void evaluated(int step, double validationLoss) {}
+    /** An evaluation is done. */
+    default void evaluated(Evaluation evaluation) {}
 
     /** {@return whether the run should end after the current step} Asked after each step and evaluation window. */
     default boolean stopRequested() {

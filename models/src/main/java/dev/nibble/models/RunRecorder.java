@@ -1,6 +1,7 @@
 package dev.nibble.models;
 
 import dev.nibble.models.train.Task;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.report.ExecutionRow;
 import java.util.ArrayList;
 import java.util.List;
@@ -10,6 +11,7 @@ import java.util.Optional;
 final class RunRecorder {
     private static final int LAST_STEPS = 10; // steps that finalTrainLoss is the mean of
 
+    private final TaskKind kind;
     private final RunConfig config;
     private final Task task;
     private final String backend;
@@ -25,7 +27,8 @@ final class RunRecorder {
     private long savedActivationBytes;
     private double seconds;
 
-    RunRecorder(RunConfig config, Task task, String backend) {
+    RunRecorder(TaskKind kind, RunConfig config, Task task, String backend) {
+        this.kind = kind;
         this.config = config;
         this.task = task;
         this.backend = backend;
@@ -72,6 +75,7 @@ final class RunRecorder {
 
     RunResult result() {
         return new RunResult(
+                kind,
                 config.quantizer().label(),
                 backend,
                 device,
@@ -86,6 +90,7 @@ final class RunRecorder {
                         .average()
                         .orElse(Double.NaN),
                 evaluations.isEmpty() ? Double.NaN : evaluations.getLast().validationLoss(),
+                evaluations.isEmpty() ? Double.NaN : evaluations.getLast().validationAccuracy(),
                 seconds,
                 peakBytes,
                 savedActivationBytes,

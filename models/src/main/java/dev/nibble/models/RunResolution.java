@@ -1,6 +1,6 @@
 package dev.nibble.models;
 
-import dev.nibble.error.NotAvailableException;
+import dev.nibble.error.NibbleException;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
@@ -39,24 +39,21 @@ record RunResolution(
         problems.collect(config::backendOptions);
         Map<String, LinearQuantizer> byLayer =
                 new QuantizersByLayer(config, quantizers, problems).assign(preset, layers);
-        Optional<BackendProvider> backend = backend(config.backend(), backends, problems);
+        Optional<BackendProvider> backend = problems.collect(() -> backends.get(config.backend()));
+        if (!layers.isEmpty()) {
+            values.ifPresent(v -> problems.check(() -> preset.requireData(v)));
+        }
         problems.throwIfAny();
         return new RunResolution(preset, values.orElseThrow(), backend.orElseThrow(), byLayer);
     }
 
-    /** Looked up last: a machine without the backend hears of every other problem first. */
-    private static Optional<BackendProvider> backend(String name, BackendLookup backends, Problems problems) {
-        try {
-            return problems.collect(() -> backends.get(name));
-        } catch (NotAvailableException e) {
-            problems.throwIfAny();
-            throw e;
-        }
-    }
-
-    /** Gathers what is wrong, so that one message can say it all. */
+    /**
+     * Gathers what is wrong, so that one message can say it all. What the machine lacks, a backend or data, is told when
+     * nothing else is wrong.
+     */
     private static final class Problems {
         private final Set<String> messages = new LinkedHashSet<>();
+        private final List<NibbleException> lacks = new ArrayList<>();
 
         void add(String message) {
             messages.add(message);
@@ -67,13 +64,25 @@ record RunResolution(
                 return Optional.of(source.get());
             } catch (IllegalArgumentException e) {
                 messages.add(e.getMessage());
-                return Optional.empty();
+            } catch (NibbleException e) {
+                lacks.add(e);
             }
+            return Optional.empty();
+        }
+
+        void check(Runnable check) {
+            collect(() -> {
+                check.run();
+                return true;
+            });
         }
 
         void throwIfAny() {
             if (!messages.isEmpty()) {
                 throw new IllegalArgumentException(String.join("; ", messages));
+            }
+            if (!lacks.isEmpty()) {
+                throw lacks.getFirst();
             }
         }
     }

@@ -1,6 +1,8 @@
 package dev.nibble.models;
 
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.report.ExecutionRow;
+import dev.nibble.spi.PlanRequest;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -10,6 +12,7 @@ import java.util.SequencedMap;
 /**
  * What a run gave. A run that ended early has the values up to there; a number that does not exist is NaN.
  *
+ * @param kind what was learned, and counted
  * @param quantizer label of the quantizer
  * @param backend name of the backend
  * @param device the backend's device in words; empty if the run did not get that far
@@ -19,7 +22,9 @@ import java.util.SequencedMap;
  * @param steps optimizer steps done, skipped ones included
  * @param skippedSteps steps whose update was left out because something was not finite
  * @param finalTrainLoss mean loss of the last 10 steps, nats
- * @param finalValidationLoss loss on the validation windows at the end, nats
+ * @param finalValidationLoss loss on the validation windows or samples at the end, nats
+ * @param finalValidationAccuracy share of the validation samples that are classified right at the end, in [0, 1]; NaN for
+ *     a language model
  * @param seconds time from the first step to the end, evaluations included
  * @param peakBytes largest amount of memory that the backend's allocator held
  * @param savedActivationBytes bytes held for the backward pass at the end of the first forward pass
@@ -30,6 +35,7 @@ import java.util.SequencedMap;
  * @param modelSummary the model in one line
  */
 public record RunResult(
+        TaskKind kind,
         String quantizer,
         String backend,
         String device,
@@ -40,6 +46,7 @@ public record RunResult(
         int skippedSteps,
         double finalTrainLoss,
         double finalValidationLoss,
+        double finalValidationAccuracy,
         double seconds,
         long peakBytes,
         long savedActivationBytes,
@@ -74,8 +81,9 @@ public record RunResult(
     }
 
     /** {@return the result of a run that failed before its first step} */
-    static RunResult failed(RunConfig config, Throwable failure) {
+    static RunResult failed(TaskKind kind, RunConfig config, Throwable failure) {
         return new RunResult(
+                kind,
                 config.quantizer().label(),
                 config.backend(),
                 "",
@@ -84,6 +92,7 @@ public record RunResult(
                 Optional.of(failure),
                 0,
                 0,
+                Double.NaN,
                 Double.NaN,
                 Double.NaN,
                 Double.NaN,
@@ -97,15 +106,23 @@ public record RunResult(
     }
 
     /**
-     * {@return the median speed of the steps in the second half of the run, in tokens per second} While the JVM still
-     * compiles, steps are several times slower, and the first run of a comparison would look the worst. NaN without steps.
+     * {@return the median speed of the steps in the second half of the run, in tokens or samples per second} While the JVM
+     * still compiles, steps are several times slower, and the first run of a comparison would look the worst. NaN without
+     * steps.
      */
-    public double tokensPerSecond() {
+    public double unitsPerSecond() {
         double[] speeds = curve.subList(curve.size() / 2, curve.size()).stream()
-                .mapToDouble(StepRecord::tokensPerSecond)
+                .mapToDouble(StepRecord::unitsPerSecond)
                 .sorted()
                 .toArray();
         return speeds.length == 0 ? Double.NaN : (speeds[(speeds.length - 1) / 2] + speeds[speeds.length / 2]) / 2;
+    }
+
+    /** {@return how many of the steps were fine-tuning} */
+    public int fineTuneSteps() {
+        return (int) curve.stream()
+                .filter(step -> step.phase() == PlanRequest.Phase.FINE_TUNE)
+                .count();
     }
 
     /** {@return the numbers of the run by name, as records and reports show them; strings, integers and doubles} */
@@ -116,10 +133,16 @@ public record RunResult(
         summary.put("status", status.label());
         summary.put("message", message);
         summary.put("steps", steps);
+        if (fineTuneSteps() > 0) {
+            summary.put("fineTuneSteps", fineTuneSteps());
+        }
         summary.put("skippedSteps", skippedSteps);
         summary.put("finalTrainLoss", finalTrainLoss);
         summary.put("finalValidationLoss", finalValidationLoss);
-        summary.put("tokensPerSecond", tokensPerSecond());
+        if (kind.hasAccuracy()) {
+            summary.put("finalValidationAccuracy", finalValidationAccuracy);
+        }
+        summary.put(kind.speedKey(), unitsPerSecond());
         summary.put("seconds", seconds);
         summary.put("peakBytes", peakBytes);
         summary.put("savedActivationBytes", savedActivationBytes);

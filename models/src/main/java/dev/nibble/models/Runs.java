@@ -65,10 +65,11 @@ public final class Runs {
 
     /**
      * Checks a configuration without running it: the preset, settings, quantizers with their options, layer patterns,
-     * and the backend.
+     * the backend, and whether the data is there.
      *
      * @throws IllegalArgumentException naming every problem
      * @throws dev.nibble.error.NotAvailableException if a named backend is not available
+     * @throws dev.nibble.error.NibbleException if the preset looks for its data beforehand, and it is not there
      */
     public void check(RunConfig config) {
         resolve(config);
@@ -90,7 +91,7 @@ public final class Runs {
         Task task = resolution.preset().prepare(resolution.values());
         Map<String, LinearQuantizer> byLayer = resolution.layerQuantizers();
         BackendProvider backend = resolution.backend();
-        return new Training(config, task, listener)
+        return new Training(resolution.preset().kind(), config, task, listener)
                 .run(backend, (LinearLayer layer) -> byLayer.get(layer.site().name()));
     }
 

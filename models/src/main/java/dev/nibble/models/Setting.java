@@ -20,4 +20,14 @@ public record Setting(String path, Type type, String defaultValue, String help) 
         /** Any text. */
         TEXT
     }
+
+    /** {@return an INTEGER setting} */
+    static Setting integer(String path, int value, String help) {
+        return new Setting(path, Type.INTEGER, String.valueOf(value), help);
+    }
+
+    /** {@return a NUMBER setting} */
+    static Setting number(String path, String value, String help) {
+        return new Setting(path, Type.NUMBER, value, help);
+    }
 }

@@ -1,6 +1,8 @@
 package dev.nibble.models;
 
 import dev.nibble.spi.Names;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -89,6 +91,32 @@ public final class SettingValues {
     /** {@return the value of an INTEGER setting} */
     public int integer(String path) {
         return Integer.parseInt(text(path));
+    }
+
+    /**
+     * Checks the value of an INTEGER setting.
+     *
+     * @throws IllegalArgumentException if it is out of range
+     */
+    void requireIn(String path, int lowest, int highest) {
+        int value = integer(path);
+        if (value < lowest || value > highest) {
+            throw new IllegalArgumentException(
+                    "setting %s is %d, but must be in %d..%d".formatted(path, value, lowest, highest));
+        }
+    }
+
+    /**
+     * {@return the value of a TEXT setting as a path}
+     *
+     * @throws IllegalArgumentException if the file system knows no such path
+     */
+    Path path(String path) {
+        try {
+            return Path.of(text(path));
+        } catch (InvalidPathException e) {
+            throw new IllegalArgumentException("setting " + path + " is '" + text(path) + "', but must be a path", e);
+        }
     }
 
     /** {@return the value of a NUMBER setting} */

@@ -1,15 +1,13 @@
 package dev.nibble.models;
 
+import static dev.nibble.models.Setting.integer;
+
 import dev.nibble.models.data.ByteText;
 import dev.nibble.models.layers.LlamaShape;
 import dev.nibble.models.train.LanguageModelTask;
-import dev.nibble.models.train.Schedule;
 import dev.nibble.models.train.Task;
-import dev.nibble.models.train.TrainingSpec;
-import dev.nibble.spi.AdamW;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
-import java.nio.file.InvalidPathException;
-import java.nio.file.Path;
 import java.util.List;
 
 /**
@@ -17,8 +15,7 @@ import java.util.List;
  * projection at least 32 blocks of 128x128.
  */
 final class TextPreset implements Preset {
-    private static final AdamW OPTIMIZER = new AdamW(0.9f, 0.95f, 1e-8f, 0.1f);
-    private static final double FLOOR = 0.1; // share of the learning rate that is left at the end
+    private static final TrainingSettings TRAINING = new TrainingSettings(100, "0.0015", 10, "0.1");
 
     @Override
     public String name() {
@@ -31,8 +28,13 @@ final class TextPreset implements Preset {
     }
 
     @Override
+    public TaskKind kind() {
+        return TaskKind.LANGUAGE_MODEL;
+    }
+
+    @Override
     public List<Setting> settings() {
-        return List.of(
+        return TRAINING.after(
                 integer("model.width", 256, "features of the residual stream"),
                 integer("model.heads", 4, "attention heads"),
                 integer("model.hidden", 704, "features of gate and of up in the feed-forward layer"),
@@ -42,39 +44,19 @@ final class TextPreset implements Preset {
                 new Setting("data.path", Setting.Type.TEXT, "", "a text file; empty for the bundled Moby-Dick"),
                 integer("data.batch", 16, "sequences in a micro-batch"),
                 integer("data.sequence", 128, "tokens in a sequence"),
-                integer("data.validationBatches", 8, "batches of held-out text in an evaluation"),
-                integer("train.steps", 100, "optimizer steps, unless --steps is given"),
-                number("train.learningRate", "0.0015", "largest learning rate"),
-                integer("train.warmup", 10, "steps until the learning rate is reached"),
-                number("train.weightDecay", "0.1", "decoupled weight decay of the linear layers"),
-                number("train.clip", "1.0", "largest norm of all gradients that is not scaled down"),
-                integer("train.microBatches", 1, "batches whose gradients are added up in a step"),
-                integer("train.evaluateEvery", 0, "steps between evaluations; 0 for one at the end only"),
-                integer("train.telemetryEvery", 10, "steps between records of how inputs were quantized; 0 for none"));
-    }
-
-    private static Setting integer(String path, int value, String help) {
-        return new Setting(path, Setting.Type.INTEGER, String.valueOf(value), help);
-    }
-
-    private static Setting number(String path, String value, String help) {
-        return new Setting(path, Setting.Type.NUMBER, value, help);
+                integer("data.validationBatches", 8, "batches of held-out text in an evaluation"));
     }
 
     @Override
     public List<LinearLayer> layers(SettingValues values) {
         checkData(values);
-        training(values);
+        TRAINING.spec(values);
         return shape(values).linears();
     }
 
     private static void checkData(SettingValues values) {
-        for (String path : List.of("data.batch", "data.sequence", "data.validationBatches")) {
-            if (values.integer(path) < 1 || values.integer(path) > 1 << 20) {
-                throw new IllegalArgumentException(
-                        "setting " + path + " is " + values.integer(path) + ", but must be in 1..1048576");
-            }
-        }
+        List.of("data.batch", "data.sequence", "data.validationBatches")
+                .forEach(path -> values.requireIn(path, 1, 1 << 20));
     }
 
     @Override
@@ -87,19 +69,11 @@ final class TextPreset implements Preset {
         checkData(values);
         return new LanguageModelTask(
                 shape(values),
-                text(values.text("data.path")),
+                values.text("data.path").isEmpty() ? ByteText.bundled() : ByteText.read(values.path("data.path")),
                 values.integer("data.batch"),
                 values.integer("data.sequence"),
                 values.integer("data.validationBatches"),
-                training(values));
-    }
-
-    private static ByteText text(String path) {
-        try {
-            return path.isEmpty() ? ByteText.bundled() : ByteText.read(Path.of(path));
-        } catch (InvalidPathException e) {
-            throw new IllegalArgumentException("setting data.path is '" + path + "', but must be a path", e);
-        }
+                TRAINING.spec(values));
     }
 
     private static LlamaShape shape(SettingValues values) {
@@ -110,17 +84,5 @@ final class TextPreset implements Preset {
                 values.integer("model.hidden"),
                 values.integer("model.layers"),
                 values.flag("model.tiedHead"));
-    }
-
-    private static TrainingSpec training(SettingValues values) {
-        return new TrainingSpec(
-                values.integer("train.steps"),
-                values.integer("train.microBatches"),
-                new Schedule(values.number("train.learningRate"), values.integer("train.warmup"), FLOOR),
-                new AdamW(OPTIMIZER.beta1(), OPTIMIZER.beta2(), OPTIMIZER.epsilon(), (float)
-                        values.number("train.weightDecay")),
-                (float) values.number("train.clip"),
-                values.integer("train.evaluateEvery"),
-                values.integer("train.telemetryEvery"));
     }
 }

@@ -2,6 +2,7 @@ package dev.nibble.models;
 
 import dev.nibble.error.NibbleException;
 import dev.nibble.models.train.Task;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
@@ -12,11 +13,13 @@ import java.util.function.Function;
 final class Training {
     private static final System.Logger LOG = System.getLogger(Training.class.getName());
 
+    private final TaskKind kind;
     private final RunConfig config;
     private final Task task;
     private final RunListener listener;
 
-    Training(RunConfig config, Task task, RunListener listener) {
+    Training(TaskKind kind, RunConfig config, Task task, RunListener listener) {
+        this.kind = kind;
         this.config = config;
         this.task = task;
         this.listener = listener;
@@ -24,16 +27,17 @@ final class Training {
 
     RunResult run(BackendProvider provider, Function<LinearLayer, LinearQuantizer> quantizers) {
         int steps = config.steps() > 0 ? config.steps() : task.training().steps();
-        RunRecorder recorder = new RunRecorder(config, task, provider.name());
+        RunRecorder recorder = new RunRecorder(kind, config, task, provider.name());
         try (Backend backend = provider.open(config.backendOptions())) {
             recorder.opened(backend.description());
             try (TrainingLoop loop = new TrainingLoop(config, task, backend, quantizers, recorder, listener, steps)) {
                 listener.started(new RunInfo(
+                        kind,
                         config.quantizer().label(),
                         backend.name(),
                         backend.description(),
-                        steps,
-                        task.tokens() * task.training().microBatches(),
+                        steps + task.training().fineTuning().steps(),
+                        task.units() * task.training().microBatches(),
                         task.parameters(),
                         task.summary()));
                 loop.run();

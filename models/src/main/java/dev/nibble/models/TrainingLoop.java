@@ -11,6 +11,7 @@ import dev.nibble.spi.Control;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.NonFinite;
+import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -29,11 +30,11 @@ import java.util.function.Function;
 final class TrainingLoop implements AutoCloseable {
     private final RunConfig config;
     private final TrainingSpec spec;
-    private final long tokensPerStep;
+    private final long unitsPerStep;
     private final Backend backend;
     private final RunRecorder recorder;
     private final RunListener listener;
-    private final int steps;
+    private final int steps; // before fine-tuning
     private final Workload workload;
     private final Optimizer optimizer;
     private final Tensor loss;
@@ -49,7 +50,7 @@ final class TrainingLoop implements AutoCloseable {
             int steps) {
         this.config = config;
         this.spec = task.training();
-        this.tokensPerStep = task.tokens() * spec.microBatches();
+        this.unitsPerStep = task.units() * spec.microBatches();
         this.backend = backend;
         this.recorder = recorder;
         this.listener = listener;
@@ -62,13 +63,15 @@ final class TrainingLoop implements AutoCloseable {
     void run() {
         startNanos = System.nanoTime();
         try {
-            for (int step = 0; step < steps; step++) {
+            int all = steps + spec.fineTuning().steps();
+            for (int step = 0; step < all; step++) {
                 if (!step(step)) {
                     return;
                 }
-                boolean last = step == steps - 1;
+                boolean last = step == all - 1;
+                boolean phaseEnds = step == steps - 1;
                 boolean due = spec.evaluateEvery() > 0 && (step + 1) % spec.evaluateEvery() == 0;
-                if ((last || due) && !evaluate(step + 1)) {
+                if ((last || phaseEnds || due) && !evaluate(step + 1)) {
                     return;
                 }
                 if (!last && interrupted("after step " + step)) {
@@ -95,13 +98,14 @@ final class TrainingLoop implements AutoCloseable {
     /** {@return whether the run goes on} */
     private boolean step(int step) {
         long begin = System.nanoTime();
-        float learningRate = spec.schedule().at(step, steps);
+        float learningRate = spec.learningRate(step, steps);
+        PlanRequest.Phase phase = step < steps ? PlanRequest.Phase.LOW_BIT : PlanRequest.Phase.FINE_TUNE;
         boolean observed = spec.telemetryEvery() > 0 && step % spec.telemetryEvery() == 0;
         for (int microBatch = 0; microBatch < spec.microBatches(); microBatch++) {
             boolean last = microBatch == spec.microBatches() - 1;
             workload.linears().forEach(linear -> linear.observe(observed && last));
             workload.loadTraining(step, microBatch);
-            pass(new StepContext(step, microBatch, StepContext.Mode.TRAIN, learningRate), last);
+            pass(new StepContext(step, microBatch, StepContext.Mode.TRAIN, learningRate, phase), last);
         }
         workload.linears().forEach(linear -> linear.observe(false));
         float[] control = backend.readFloats(optimizer.control());
@@ -117,8 +121,9 @@ final class TrainingLoop implements AutoCloseable {
                 learningRate,
                 control[Control.GRADIENT_NORM.ordinal()],
                 skipped,
-                tokensPerStep / duration,
-                elapsedSeconds());
+                unitsPerStep / duration,
+                elapsedSeconds(),
+                phase);
         recorder.step(row);
         if (observed) {
             workload.linears().forEach(linear -> recorder.telemetry(telemetry(linear, step)));
@@ -192,11 +197,12 @@ final class TrainingLoop implements AutoCloseable {
         int batches = workload.validationBatches();
         try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
             backend.neural().zero(scope, loss);
+            workload.correct().ifPresent(correct -> backend.neural().zero(scope, correct));
         }
         for (int i = 0; i < batches; i++) {
             workload.loadValidation(i);
             try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
-                workload.evaluate(scope, loss, 1f / batches);
+                workload.evaluate(scope, loss);
             }
             if (i < batches - 1 && interrupted("in the evaluation after " + stepsDone + " steps")) {
                 return false;
@@ -204,8 +210,12 @@ final class TrainingLoop implements AutoCloseable {
         }
         workload.linears().forEach(QuantizedLinear::releaseWeight);
         double value = backend.readFloats(loss)[0];
-        recorder.evaluated(new Evaluation(stepsDone, value));
-        listener.evaluated(stepsDone, value);
+        double accuracy = workload.correct()
+                .map(correct -> backend.readFloats(correct)[0] / (double) workload.validationSamples())
+                .orElse(Double.NaN);
+        Evaluation evaluation = new Evaluation(stepsDone, value, accuracy);
+        recorder.evaluated(evaluation);
+        listener.evaluated(evaluation);
         // also takes what the evaluation met, so that it does not skip the next step
         return finite(false, value, "in the evaluation after " + stepsDone + " steps", Double.NaN);
     }

@@ -8,6 +8,7 @@ import com.google.inject.multibindings.OptionalBinder;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLinear;
 import dev.nibble.models.train.Task;
+import dev.nibble.models.train.TaskKind;
 import dev.nibble.models.train.TrainingSpec;
 import dev.nibble.models.train.Workload;
 import dev.nibble.spi.Availability;
@@ -135,6 +136,11 @@ final class RunFixture {
         }
 
         @Override
+        public TaskKind kind() {
+            return new TextPreset().kind();
+        }
+
+        @Override
         public List<Setting> settings() {
             return new TextPreset().settings();
         }
@@ -167,8 +173,8 @@ final class RunFixture {
         }
 
         @Override
-        public long tokens() {
-            return task.tokens();
+        public long units() {
+            return task.units();
         }
 
         @Override
@@ -220,8 +226,8 @@ final class RunFixture {
         }
 
         @Override
-        public void evaluate(StepScope scope, Tensor loss, float weight) {
-            workload.evaluate(scope, loss, weight);
+        public void evaluate(StepScope scope, Tensor loss) {
+            workload.evaluate(scope, loss);
         }
 
         @Override

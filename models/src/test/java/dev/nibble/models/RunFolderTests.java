@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import dev.nibble.error.NibbleException;
+import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -113,6 +114,7 @@ class RunFolderTests {
     @Test
     void numbersThatAreNotFiniteAreNull() throws IOException {
         RunResult result = new RunResult(
+                TaskKind.CLASSIFICATION,
                 "int8-block:block=128x128",
                 "cpu",
                 "a device",
@@ -123,11 +125,12 @@ class RunFolderTests {
                 1,
                 Double.NaN,
                 3.25,
+                Double.NaN,
                 Double.POSITIVE_INFINITY,
                 1000,
                 10,
                 List.of(),
-                List.of(new Evaluation(2, Double.NEGATIVE_INFINITY)),
+                List.of(new Evaluation(2, Double.NEGATIVE_INFINITY, 0.5)),
                 List.of(),
                 List.of(new LayerTelemetry(
                         "head", 0, 2, 0.5, Double.NaN, 0, new java.util.TreeMap<>(java.util.Map.of("flips", 3.0)))),
@@ -136,7 +139,9 @@ class RunFolderTests {
         requireWellFormed(json);
         for (String part : List.of(
                 "\"finalTrainLoss\" : null",
-                "\"tokensPerSecond\" : null",
+                "\"samplesPerSecond\" : null",
+                "\"finalValidationAccuracy\" : null",
+                "\"validationAccuracy\" : 0.5",
                 "\"seconds\" : null",
                 "\"finalValidationLoss\" : 3.25",
                 "\"validationLoss\" : null",
@@ -145,6 +150,12 @@ class RunFolderTests {
                 "\"status\" : \"stopped\"")) {
             assertTrue(json.contains(part), part + " is missing in " + json);
         }
+    }
+
+    @Test
+    void unknownPresetIsRefusedBeforeAnythingIsWritten() {
+        assertThrows(IllegalArgumentException.class, () -> train(RunConfig.of("txt"), RunListener.SILENT));
+        assertFalse(Files.exists(folder.resolve("new")));
     }
 
     @Test

@@ -91,7 +91,7 @@ class RunsTests {
     @Test
     void unknownPresetNamesTheKnownOnes() {
         String message = problem(runs, RunConfig.of("texts"));
-        assertTrue(message.contains("no preset is named 'texts'; known: text"), message);
+        assertTrue(message.contains("no preset is named 'texts'; known: images, text"), message);
     }
 
     @Test
@@ -177,8 +177,8 @@ class RunsTests {
                     }
 
                     @Override
-                    public void evaluated(int step, double loss) {
-                        evaluations.add(new Evaluation(step, loss));
+                    public void evaluated(Evaluation evaluation) {
+                        evaluations.add(evaluation);
                     }
                 });
         assertEquals(RunResult.Status.COMPLETED, result.status());
@@ -189,14 +189,15 @@ class RunsTests {
         assertEquals(
                 List.of(2, 4, 5), evaluations.stream().map(Evaluation::step).toList());
         assertEquals(evaluations.getLast().validationLoss(), result.finalValidationLoss());
+        assertTrue(Double.isNaN(result.finalValidationAccuracy()));
         assertEquals(
                 heard.stream().mapToDouble(StepRecord::loss).average().orElseThrow(), result.finalTrainLoss(), 1e-12);
         assertEquals(1, infos.size());
-        assertEquals(64, infos.getFirst().tokensPerStep());
+        assertEquals(64, infos.getFirst().unitsPerStep());
         assertEquals(5, infos.getFirst().steps());
         assertEquals(2 * 5, result.telemetry().size()); // steps 0 and 3, five layers
         assertTrue(result.telemetry().stream().allMatch(row -> row.amax() > 0));
-        assertTrue(result.tokensPerSecond() > 0 && result.seconds() > 0);
+        assertTrue(result.unitsPerSecond() > 0 && result.seconds() > 0);
     }
 
     @Test
@@ -228,7 +229,7 @@ class RunsTests {
             }
 
             @Override
-            public void evaluated(int step, double loss) {
+            public void evaluated(Evaluation evaluation) {
                 assertNothingLive();
             }
 

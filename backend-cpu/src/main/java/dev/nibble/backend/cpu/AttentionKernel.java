@@ -11,8 +11,8 @@ import jdk.incubator.vector.VectorSpecies;
 
 /**
  * {@link ReferenceAttention} on matrices in cache, with the same bits: every sum is the same chain, and what the mask
- * hides is left out, not multiplied by zero. Four queries are computed together; of the keys up to their own
- * positions, all four see those up to the first one's, and the other six pairs are added one by one.
+ * hides is left out, not multiplied by zero. Four queries are computed together. Under a causal mask, all four see the
+ * keys up to the first one's position, and the other six pairs are added one by one; without a mask, all see all keys.
  */
 final class AttentionKernel {
     private static final VectorSpecies<Float> SPECIES = VectorExp.SPECIES;
@@ -119,9 +119,10 @@ final class AttentionKernel {
     private void scores(Panel queries, Panel keysTransposed, Panel target, int first, int rows) {
         clear(target, HeadLayout.QUERIES);
         int block = 4 * LANES; // columns of keys that stay in cache while all queries pass
-        for (int key = 0; key < first + rows; key += block) {
-            for (int row = Math.max(0, key - first) / GROUP * GROUP; row < rows; row += GROUP) {
-                int cols = Math.min(block, first + row + GROUP - key);
+        int seen = head.keys(first + rows - 1);
+        for (int key = 0; key < seen; key += block) {
+            for (int row = firstSeer(key, first) / GROUP * GROUP; row < rows; row += GROUP) {
+                int cols = Math.min(block, head.keys(first + row + GROUP - 1) - key);
                 PanelKernel.multiply(
                         m,
                         queries.from(first + row, 0),
@@ -133,27 +134,33 @@ final class AttentionKernel {
         }
     }
 
-    /** {@code output[row] = Σ_keys weights[row][key] · values[key]}, keys ascending up to the row's own. */
+    /** {@return the first row, counted from query {@code first}, that sees a key} */
+    private int firstSeer(int key, int first) {
+        return head.causal() ? Math.max(0, key - first) : 0;
+    }
+
+    /** {@code output[row] = Σ_keys weights[row][key] · values[key]}, over the keys that the row sees, ascending. */
     private void weightedKeys(Panel weights, Panel values, int first, int rows) {
         Panel output = layout.outputRows();
         clear(output, HeadLayout.QUERIES);
         for (int row = 0; row < rows; row += GROUP) {
-            int shared = first + row + 1;
+            int shared = head.keys(first + row);
             PanelKernel.multiply(m, weights.from(row, 0), values, output.from(row, 0), shared, layout.features());
             for (int other = row + 1; other < Math.min(row + GROUP, rows); other++) {
-                for (int key = shared; key <= first + other; key++) {
+                for (int key = shared; key < head.keys(first + other); key++) {
                     addScaled(weights.index(other, key), values.index(key, 0), output.index(other, 0));
                 }
             }
         }
     }
 
-    /** {@code target[key] += Σ_queries weights[query][key] · values[query]}, queries ascending from the key's own. */
+    /** {@code target[key] += Σ_queries weights[query][key] · values[query]}, over those that see the key, ascending. */
     private void weightedQueries(Panel weights, Panel values, Panel target, int first, int rows) {
-        for (int key = 0; key < first + rows; key += GROUP) {
-            int shared = Math.max(0, key + GROUP - 1 - first); // the first row that sees all four keys
-            for (int row = Math.max(0, key - first); row < Math.min(shared, rows); row++) {
-                for (int seen = key; seen <= first + row; seen++) {
+        int keys = head.keys(first + rows - 1);
+        for (int key = 0; key < keys; key += GROUP) {
+            int shared = firstSeer(key + GROUP - 1, first); // sees all four keys
+            for (int row = firstSeer(key, first); row < Math.min(shared, rows); row++) {
+                for (int seen = key; seen < head.keys(first + row); seen++) {
                     addScaled(weights.index(row, seen), values.index(first + row, 0), target.index(seen, 0));
                 }
             }
@@ -174,7 +181,7 @@ final class AttentionKernel {
     private void softmax(int first, int rows, float[] logs, float[] inverseSums) {
         for (int row = 0; row < rows; row++) {
             int at = layout.scores().index(row, 0);
-            int keys = first + row + 1;
+            int keys = head.keys(first + row);
             float maximum = scaleAndMaximum(at, keys);
             for (int i = at; i < at + keys; i += LANES) {
                 VectorExp.exp(FloatVector.fromArray(SPECIES, m, i).sub(maximum)).intoArray(m, i);
@@ -215,7 +222,8 @@ final class AttentionKernel {
             float log = logs[head.log(first + row)];
             int at = layout.scores().index(row, 0);
             int grad = layout.gradScores().index(row, 0);
-            for (int i = 0; i <= first + row; i += LANES) {
+            int keys = head.keys(first + row);
+            for (int i = 0; i < keys; i += LANES) {
                 FloatVector s = FloatVector.fromArray(SPECIES, m, at + i).mul(head.scale());
                 FloatVector p = VectorExp.exp(s.sub(log));
                 p.intoArray(m, at + i);

@@ -2,6 +2,7 @@ package dev.nibble.backend.cpu;
 
 import dev.nibble.host.HostBackend;
 import dev.nibble.host.HostRuntime;
+import dev.nibble.reference.ReferenceCodec;
 import dev.nibble.reference.ReferenceOptimizer;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
@@ -18,6 +19,7 @@ final class CpuBackend {
                 new CpuQuantize(runtime, workers),
                 new CpuGemm(runtime, workers),
                 new CpuNeural(runtime, workers),
+                new ReferenceCodec(workers::forEach, new CpuCodec()),
                 new ReferenceOptimizer(runtime, workers::forEach), // loops that C2 vectorizes as they are
                 workers::close);
         return new HostBackend("cpu", description(threads), runtime, operations);

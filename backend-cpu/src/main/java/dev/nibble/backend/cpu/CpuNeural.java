@@ -113,8 +113,33 @@ final class CpuNeural implements NeuralOps {
     }
 
     @Override
+    public Tensor relu(StepScope scope, Tensor x) {
+        return loops.relu(scope, x);
+    }
+
+    @Override
+    public Tensor reluBackward(StepScope scope, Tensor gradOutput, Tensor y) {
+        return loops.reluBackward(scope, gradOutput, y);
+    }
+
+    @Override
+    public Tensor meanRows(StepScope scope, Tensor x, int group) {
+        return loops.meanRows(scope, x, group);
+    }
+
+    @Override
+    public Tensor meanRowsBackward(StepScope scope, Tensor gradOutput, int group) {
+        return loops.meanRowsBackward(scope, gradOutput, group);
+    }
+
+    @Override
     public void crossEntropy(
             StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
         loops.crossEntropy(scope, logits, targets, loss, weight, gradient);
+    }
+
+    @Override
+    public void countCorrect(StepScope scope, Tensor logits, Tensor targets, Tensor count) {
+        loops.countCorrect(scope, logits, targets, count);
     }
 }

@@ -76,14 +76,17 @@ class CpuNeuralTests {
         "1, 33, 1, 130"
     })
     void attentionIsTheReferences(int batch, int sequence, int heads, int headSize) {
-        AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize);
-        assertSameAsReference(
-                (ops, scope) -> attend(ops, scope, shape, scope.normal(1, shape.tokens(), 3L * shape.width())));
+        for (boolean causal : new boolean[] {true, false}) {
+            AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, causal);
+            assertSameAsReference(
+                    (ops, scope) -> attend(ops, scope, shape, scope.normal(1, shape.tokens(), 3L * shape.width())));
+        }
     }
 
-    @Test
-    void attentionToSpecialValuesIsTheReferences() {
-        AttentionShape shape = new AttentionShape(SPECIAL.length, 67, 1, 16);
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void attentionToSpecialValuesIsTheReferences(boolean causal) {
+        AttentionShape shape = new AttentionShape(SPECIAL.length, 67, 1, 16, causal);
         assertSameAsReference((ops, scope) -> {
             HostTensor qkv = scope.normal(1, shape.tokens(), 48);
             for (int i = 0; i < SPECIAL.length; i++) { // one in each sequence, in q, k and v in turn
@@ -93,10 +96,11 @@ class CpuNeuralTests {
         });
     }
 
-    @Test
-    void attentionAfterALargerOneIsTheReferences() {
-        AttentionShape large = new AttentionShape(1, 40, 1, 16);
-        AttentionShape small = new AttentionShape(1, 37, 1, 14); // pads to the same sizes: finds used scratch
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void attentionAfterALargerOneIsTheReferences(boolean causal) {
+        AttentionShape large = new AttentionShape(1, 40, 1, 16, causal);
+        AttentionShape small = new AttentionShape(1, 37, 1, 14, causal); // pads to the same sizes: finds used scratch
         assertSameAsReference((ops, scope) -> {
             float[] nan = new float[40 * 48]; // [40, 48]
             Arrays.fill(nan, Float.NaN);
@@ -113,6 +117,40 @@ class CpuNeuralTests {
             System.arraycopy(SPECIAL, 0, floats(gateUp), 0, Math.min(SPECIAL.length, 2 * hidden));
             Tensor dy = scope.normal(2, rows, hidden);
             return List.of(ops.swiGlu(scope, gateUp), ops.swiGluBackward(scope, dy, gateUp));
+        });
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1", "1, 13", "13, 129", "3, 127", "3, 128", "300, 257"}) // the last has three chunks
+    void reluIsTheReferences(int rows, int cols) {
+        assertSameAsReference((ops, scope) -> {
+            HostTensor x = scope.normal(1, rows, cols);
+            System.arraycopy(SPECIAL, 0, floats(x), 0, Math.min(SPECIAL.length, cols));
+            Tensor y = ops.relu(scope, x);
+            return List.of(y, ops.reluBackward(scope, scope.normal(2, rows, cols), y));
+        });
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1, 1", "13, 7, 13", "17, 49, 129", "2, 16, 127", "129, 1, 128"})
+    void meanRowsIsTheReferences(int groups, int group, int width) {
+        assertSameAsReference((ops, scope) -> {
+            HostTensor x = scope.normal(1, (long) groups * group, width);
+            System.arraycopy(SPECIAL, 0, floats(x), 0, Math.min(SPECIAL.length, width));
+            Tensor dy = scope.normal(2, groups, width);
+            return List.of(ops.meanRows(scope, x, group), ops.meanRowsBackward(scope, dy, group));
+        });
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1", "1, 13", "13, 129", "129, 13", "127, 10", "128, 10", "1000, 3"})
+    void countCorrectIsTheReferences(int rows, int classes) {
+        assertSameAsReference((ops, scope) -> {
+            HostTensor logits = scope.normal(1, rows, classes);
+            System.arraycopy(SPECIAL, 0, floats(logits), 0, Math.min(SPECIAL.length, classes));
+            HostTensor count = scope.floats(new float[] {0.5f}, 1);
+            ops.countCorrect(scope, logits, scope.ints(2, rows, classes), count);
+            return List.of(count);
         });
     }
 

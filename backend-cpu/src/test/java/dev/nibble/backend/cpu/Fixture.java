@@ -16,6 +16,7 @@ import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
 import dev.nibble.quant.Threshold;
+import dev.nibble.reference.ReferenceCodec;
 import dev.nibble.reference.ReferenceGemm;
 import dev.nibble.reference.ReferenceNeural;
 import dev.nibble.reference.ReferenceOptimizer;
@@ -59,7 +60,12 @@ final class Fixture implements AutoCloseable {
                 "",
                 runtime,
                 new HostBackend.Operations(
-                        quantize, gemm, new ReferenceNeural(runtime), new ReferenceOptimizer(runtime), workers::close));
+                        quantize,
+                        gemm,
+                        new ReferenceNeural(runtime),
+                        new ReferenceCodec(),
+                        new ReferenceOptimizer(runtime),
+                        workers::close));
         scope = backend.beginStep(new StepContext(5, 3, StepContext.Mode.TRAIN, 0f));
     }
 

@@ -1,2 +1,2 @@
-/** Text as bytes, and which bytes make a batch. */
+/** Text as bytes, images from IDX files, and which of them make a batch. */
 package dev.nibble.models.data;

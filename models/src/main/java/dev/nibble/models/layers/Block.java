@@ -6,16 +6,16 @@ import dev.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** A pre-norm decoder block: {@code x = x + attention(norm(x)); x = x + mlp(norm(x))}. */
+/** A pre-norm block of a transformer: {@code x = x + attention(norm(x)); x = x + mlp(norm(x))}. */
 public final class Block implements AutoCloseable {
     private final Backend backend;
     private final RmsNorm attentionNorm;
     private final SelfAttention attention;
     private final RmsNorm mlpNorm;
-    private final SwiGluMlp mlp;
+    private final Mlp mlp;
 
     /** Makes a block that owns its layers. */
-    public Block(Backend backend, RmsNorm attentionNorm, SelfAttention attention, RmsNorm mlpNorm, SwiGluMlp mlp) {
+    public Block(Backend backend, RmsNorm attentionNorm, SelfAttention attention, RmsNorm mlpNorm, Mlp mlp) {
         this.backend = backend;
         this.attentionNorm = attentionNorm;
         this.attention = attention;

@@ -7,7 +7,6 @@ import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
 
@@ -22,12 +21,7 @@ import java.util.function.Function;
 public final class Llama implements AutoCloseable {
     private static final double DEVIATION = 0.02;
 
-    private final Backend backend;
-    private final LlamaShape shape;
-    private final long seed;
-    private final Function<LinearLayer, LinearQuantizer> quantizers;
-    private final List<Parameter> parameters = new ArrayList<>();
-    private final Parameter table;
+    private final List<Parameter> parameters;
     private final Embedding embedding;
     private final List<Block> blocks = new ArrayList<>();
     private final RmsNorm norm;
@@ -42,62 +36,26 @@ public final class Llama implements AutoCloseable {
      * @param quantizers how each linear layer is computed
      */
     public Llama(Backend backend, LlamaShape shape, long seed, Function<LinearLayer, LinearQuantizer> quantizers) {
-        this.backend = backend;
-        this.shape = shape;
-        this.seed = seed;
-        this.quantizers = quantizers;
-        Shape tableShape = Shape.of(shape.vocabulary(), shape.width());
-        table = parameter(
+        LayerFactory factory = new LayerFactory(backend, seed, quantizers, _ -> DEVIATION, shape.layers());
+        Parameter table = factory.table(
                 "embedding.weight",
-                tableShape,
-                false,
-                InitialWeights.normal(seed, LlamaShape.EMBEDDING_ORDINAL, tableShape, DEVIATION));
+                LlamaShape.EMBEDDING_ORDINAL,
+                Shape.of(shape.vocabulary(), shape.width()),
+                DEVIATION);
         embedding = new Embedding(backend, table);
         for (int block = 0; block < shape.layers(); block++) {
-            blocks.add(block(block));
+            blocks.add(factory.block(block, shape.block(), shape.linears(block)));
         }
-        norm = norm("norm.weight");
+        norm = factory.norm("norm.weight", shape.width(), shape.head());
         head = shape.tiedHead()
                 ? new QuantizedLinear(backend, shape.head(), quantizers.apply(shape.head()), table)
-                : linear(shape.head(), DEVIATION);
-    }
-
-    private Block block(int index) {
-        List<LinearLayer> layers = shape.linears(index);
-        double joining = DEVIATION / Math.sqrt(2.0 * shape.layers());
-        RmsNorm attentionNorm = norm("blocks." + index + ".attn.norm.weight");
-        SelfAttention attention = new SelfAttention(
-                backend, shape.heads(), linear(layers.get(0), DEVIATION), linear(layers.get(1), joining));
-        RmsNorm mlpNorm = norm("blocks." + index + ".mlp.norm.weight");
-        SwiGluMlp mlp = new SwiGluMlp(backend, linear(layers.get(2), DEVIATION), linear(layers.get(3), joining));
-        return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
-    }
-
-    private QuantizedLinear linear(LinearLayer layer, double deviation) {
-        Shape weightShape = Shape.of(layer.out(), layer.in());
-        Parameter weight = parameter(
-                layer.site().name() + ".weight",
-                weightShape,
-                true,
-                InitialWeights.normal(seed, layer.site().ordinal(), weightShape, deviation));
-        return new QuantizedLinear(backend, layer, quantizers.apply(layer), weight);
-    }
-
-    private RmsNorm norm(String name) {
-        float[] ones = new float[shape.width()]; // [width]
-        Arrays.fill(ones, 1f);
-        return new RmsNorm(backend, parameter(name, Shape.of(shape.width()), false, ones));
-    }
-
-    private Parameter parameter(String name, Shape size, boolean decay, float[] values) {
-        Parameter parameter = Parameter.create(backend, name, size, decay, values);
-        parameters.add(parameter);
-        return parameter;
+                : factory.linear(shape.head());
+        parameters = factory.parameters();
     }
 
     /** {@return all parameters, each once} */
     public List<Parameter> parameters() {
-        return List.copyOf(parameters);
+        return parameters;
     }
 
     /** {@return the linear layers: those of the blocks, then the head} */

@@ -22,28 +22,14 @@ public record LlamaShape(int vocabulary, int width, int heads, int hidden, int l
     static final int EMBEDDING_ORDINAL = 0;
     private static final int HEAD_ORDINAL = 1;
     private static final int FIRST_BLOCK_ORDINAL = 2;
-    private static final int LINEARS_OF_A_BLOCK = 4;
 
     /** Checks the sizes. */
     public LlamaShape {
         List<String> problems = new ArrayList<>();
-        require(problems, "vocabulary", vocabulary);
-        require(problems, "width", width);
-        require(problems, "heads", heads);
-        require(problems, "hidden", hidden);
-        require(problems, "layers", layers);
-        if (problems.isEmpty() && width % (2L * heads) != 0) {
-            problems.add("width is %d, but must be a multiple of 2 x heads = %d, so that each head has an even size"
-                    .formatted(width, 2L * heads));
-        }
+        BlockShape.require(problems, "vocabulary", vocabulary);
+        BlockShape.check(problems, width, heads, hidden, layers);
         if (!problems.isEmpty()) {
             throw new IllegalArgumentException("model: " + String.join("; ", problems));
-        }
-    }
-
-    private static void require(List<String> problems, String name, int value) {
-        if (value < 1 || value > 1 << 20) {
-            problems.add(name + " is " + value + ", but must be in 1..1048576");
         }
     }
 
@@ -59,13 +45,11 @@ public record LlamaShape(int vocabulary, int width, int heads, int hidden, int l
 
     /** {@return the linear layers of a block: attn.qkv, attn.out, mlp.gateUp, mlp.down} */
     List<LinearLayer> linears(int block) {
-        String prefix = "blocks." + block + ".";
-        int ordinal = FIRST_BLOCK_ORDINAL + LINEARS_OF_A_BLOCK * block;
-        return List.of(
-                new LinearLayer(new Site(prefix + "attn.qkv", ordinal), width, 3L * width),
-                new LinearLayer(new Site(prefix + "attn.out", ordinal + 1), width, width),
-                new LinearLayer(new Site(prefix + "mlp.gateUp", ordinal + 2), width, 2L * hidden),
-                new LinearLayer(new Site(prefix + "mlp.down", ordinal + 3), hidden, width));
+        return block().linears(block, FIRST_BLOCK_ORDINAL + BlockShape.LINEARS * block);
+    }
+
+    BlockShape block() {
+        return new BlockShape(width, heads, hidden, SelfAttention.Kind.DECODER, MlpKind.SWIGLU);
     }
 
     LinearLayer head() {

@@ -5,6 +5,8 @@ import dev.nibble.quant.Contraction;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Statistic;
 import dev.nibble.quant.StraightThrough;
+import dev.nibble.quant.TensorCodec;
+import dev.nibble.quant.Transform;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.LinearLayer;
@@ -95,6 +97,11 @@ public final class QuantizedLinear implements AutoCloseable {
         return layer;
     }
 
+    /** {@return how the operation before this layer keeps its input: see {@link LinearQuantizer#context}} */
+    public Optional<TensorCodec> context() {
+        return quantizer.context();
+    }
+
     /** {@return the quantizer's state on the device} */
     public DeviceState state() {
         return state;
@@ -119,8 +126,10 @@ public final class QuantizedLinear implements AutoCloseable {
     public Tensor forward(StepScope scope, Tensor x) {
         StepContext context = scope.context();
         LinearPlan plan = plan(x.shape().rows(), context.phase());
-        if (context.training() && context.microBatch() == 0) {
+        if (context.training() && context.microBatch() == 0 && !holds(plan.weight())) {
+            // What is measured here decides about W's codes, too: once they exist it is settled for the step.
             plan.search().ifPresent(search -> backend.quantization().search(scope, search, x, weight.value(), state));
+            run(scope, plan.beforeForward(), Map.of(StateInput.INPUT, x));
         }
         Tensor y = scope.allocate(
                 layer.site().name() + ".output", DType.FP32, Shape.of(x.shape().rows(), layer.out()));
@@ -194,30 +203,56 @@ public final class QuantizedLinear implements AutoCloseable {
                     gradient.operand(Contraction.COLUMNS),
                     weight(scope, plan, true).operand(Contraction.ROWS),
                     gradInput);
-            plan.inputClip().ifPresent(clip -> {
-                try (Tensor x = again.recompute(scope)) {
-                    backend.quantization().straightThrough(scope, clip, gradInput, x, state);
-                }
-            });
-            return gradInput;
+            return through(scope, plan.input(), plan.inputClip(), gradInput, again);
         }
     }
 
     private void addGradWeight(StepScope scope, LinearPlan plan, Operand gradient, Operand input) {
-        if (plan.weightClip().isEmpty()) {
+        if (plan.weightClip().isEmpty() && isIdentity(plan.weight())) {
             multiply(scope, plan.gradWeight(), gradient, input, weight.gradient());
             return;
         }
-        try (Tensor product = scope.allocate(
+        Tensor product = scope.allocate(
                 layer.site().name() + ".gradWeight",
                 DType.FP32,
-                weight.gradient().shape())) {
-            backend.neural().zero(scope, product);
-            multiply(scope, plan.gradWeight(), gradient, input, product);
-            StraightThrough clip = plan.weightClip().orElseThrow();
-            backend.quantization().straightThrough(scope, clip, product, weight.value(), state);
-            backend.neural().addInPlace(scope, weight.gradient(), product);
+                weight.gradient().shape());
+        backend.neural().zero(scope, product);
+        multiply(scope, plan.gradWeight(), gradient, input, product);
+        try (Tensor gradWeight = through(
+                scope,
+                plan.weight(),
+                plan.weightClip(),
+                product,
+                _ -> weight.value().share())) {
+            backend.neural().addInPlace(scope, weight.gradient(), gradWeight);
         }
+    }
+
+    /**
+     * Takes a product back through the quantizer of X or W.
+     *
+     * @param product gradient with respect to what the codes mean; consumed
+     * @param again makes the tensor that was quantized
+     * @return its gradient, owned by the caller
+     */
+    private Tensor through(
+            StepScope scope, QuantizeSpec spec, Optional<StraightThrough> clip, Tensor product, InputSource again) {
+        if (clip.isPresent()) {
+            try (Tensor tensor = again.recompute(scope)) {
+                backend.quantization().straightThrough(scope, clip.orElseThrow(), product, tensor, state);
+            }
+            return product;
+        }
+        if (isIdentity(spec)) {
+            return product;
+        }
+        try (product) {
+            return backend.quantization().transform(scope, spec.transform(), layer.site(), product, state);
+        }
+    }
+
+    private static boolean isIdentity(QuantizeSpec spec) {
+        return spec.transform() instanceof Transform.Identity;
     }
 
     /** Advances the quantizer's state; once an optimizer step, after the control vector is filled. */
@@ -249,7 +284,7 @@ public final class QuantizedLinear implements AutoCloseable {
 
     private CachedWeight weight(StepScope scope, LinearPlan plan, boolean keeps) {
         QuantizeSpec spec = only(plan.weight(), keeps);
-        if (cachedWeight.filter(cached -> cached.spec().equals(spec)).isEmpty()) {
+        if (!holds(spec)) {
             releaseWeight();
             try (Quantized quantized = quantize(scope, spec, weight.value())) {
                 List<Operand> operands = spec.operands().stream()
@@ -260,6 +295,10 @@ public final class QuantizedLinear implements AutoCloseable {
             }
         }
         return cachedWeight.orElseThrow();
+    }
+
+    private boolean holds(QuantizeSpec spec) {
+        return cachedWeight.filter(cached -> cached.spec().equals(spec)).isPresent();
     }
 
     /** An evaluation needs no transposed operand; the codes of the other are the same without it. */

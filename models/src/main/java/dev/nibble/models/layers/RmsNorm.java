@@ -1,11 +1,13 @@
 package dev.nibble.models.layers;
 
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.Optional;
 
 /** RMSNorm in FP32 (Zhang and Sennrich 2019, arXiv:1910.07467): {@code y = x / sqrt(mean(x²) + 1e-5) · weight}. */
 public final class RmsNorm implements AutoCloseable {
@@ -13,9 +15,10 @@ public final class RmsNorm implements AutoCloseable {
 
     private final Backend backend;
     private final Parameter weight;
+    private final Optional<TensorCodec> codec;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
-    private record Saved(Tensor x, Tensor inverseRms) {
+    private record Saved(Kept x, Tensor inverseRms) {
         void close() {
             x.close();
             inverseRms.close();
@@ -23,48 +26,65 @@ public final class RmsNorm implements AutoCloseable {
     }
 
     /**
-     * Makes the layer.
+     * Makes a layer that keeps x in FP32.
      *
      * @param backend computes
      * @param weight [width]; not owned
      */
     public RmsNorm(Backend backend, Parameter weight) {
-        this.backend = backend;
-        this.weight = weight;
+        this(backend, weight, Optional.empty());
     }
 
     /**
-     * {@return y, [rows, width], owned by the caller} In training, keeps x by a handle of its own.
+     * Makes the layer.
+     *
+     * @param backend computes
+     * @param weight [width]; not owned
+     * @param codec how x is packed between the passes, as the reader of y wants it; empty for FP32
+     */
+    public RmsNorm(Backend backend, Parameter weight, Optional<TensorCodec> codec) {
+        this.backend = backend;
+        this.weight = weight;
+        this.codec = codec;
+    }
+
+    /**
+     * {@return y, [rows, width], owned by the caller} In training, keeps x: packed, or by a handle of its own.
      *
      * @param x [rows, width]; must not be modified before the backward pass
      */
     public Tensor forward(StepScope scope, Tensor x) {
         NeuralOps.Saved result = backend.neural().rmsNorm(scope, x, weight.value(), EPSILON);
         if (scope.context().keepsContext()) {
-            scope.save(x);
             scope.save(result.saved());
-            saved.push(new Saved(x.share(), result.saved()));
+            saved.push(new Saved(Kept.of(backend, scope, codec, x), result.saved()));
         } else {
             result.saved().close();
         }
         return result.output();
     }
 
-    /** {@return y of the latest forward pass that has no backward pass yet, once more, owned by the caller} */
+    /**
+     * {@return y of the latest forward pass that has no backward pass yet, once more, owned by the caller} To the same bits, if
+     * x was not packed.
+     */
     public Tensor recompute(StepScope scope) {
-        NeuralOps.Saved again = backend.neural().rmsNorm(scope, saved.getFirst().x(), weight.value(), EPSILON);
-        again.saved().close();
-        return again.output();
+        try (Tensor x = saved.getFirst().x().tensor(scope)) {
+            NeuralOps.Saved again = backend.neural().rmsNorm(scope, x, weight.value(), EPSILON);
+            again.saved().close();
+            return again.output();
+        }
     }
 
     /** {@return dx, [rows, width], owned by the caller} Adds to the weight's gradient; frees what was kept. */
     public Tensor backward(StepScope scope, Tensor gradOutput) {
         Saved context = saved.pop();
-        Tensor gradInput = backend.neural()
-                .rmsNormBackward(
-                        scope, gradOutput, context.x(), context.inverseRms(), weight.value(), weight.gradient());
-        context.close();
-        return gradInput;
+        try (Tensor x = context.x().tensor(scope)) {
+            return backend.neural()
+                    .rmsNormBackward(scope, gradOutput, x, context.inverseRms(), weight.value(), weight.gradient());
+        } finally {
+            context.close();
+        }
     }
 
     @Override

@@ -10,14 +10,23 @@ import java.util.Deque;
 import java.util.List;
 
 /**
- * Causal multi-head self-attention with rotary positions: one linear layer makes q, k and v, another mixes the heads.
- * Rotation and attention are FP32, as are q, k, v and the output that the backward pass needs.
+ * Multi-head self-attention: one linear layer makes q, k and v, another mixes the heads. Rotation and attention are
+ * FP32, as are q, k, v and the output that the backward pass needs.
  */
 public final class SelfAttention implements AutoCloseable {
+    /** Who sees whom, and how positions are known. */
+    public enum Kind {
+        /** A token sees those up to its own position; q and k are rotated by their positions. */
+        DECODER,
+        /** A token sees its whole sequence; positions are known from x, if at all. */
+        ENCODER
+    }
+
     private static final float ROTARY_BASE = 10000f;
 
     private final Backend backend;
     private final int heads;
+    private final Kind kind;
     private final QuantizedLinear qkv;
     private final QuantizedLinear out;
     private final Deque<Saved> saved = new ArrayDeque<>();
@@ -35,12 +44,14 @@ public final class SelfAttention implements AutoCloseable {
      *
      * @param backend computes
      * @param heads attention heads
+     * @param kind who sees whom
      * @param qkv [3 · width, width], owned by this layer
      * @param out [width, width], owned by this layer
      */
-    public SelfAttention(Backend backend, int heads, QuantizedLinear qkv, QuantizedLinear out) {
+    public SelfAttention(Backend backend, int heads, Kind kind, QuantizedLinear qkv, QuantizedLinear out) {
         this.backend = backend;
         this.heads = heads;
+        this.kind = kind;
         this.qkv = qkv;
         this.out = out;
     }
@@ -59,9 +70,10 @@ public final class SelfAttention implements AutoCloseable {
     public Tensor forward(StepScope scope, Tensor x, int batch) {
         long width = x.shape().cols();
         int sequence = Math.toIntExact(x.shape().rows() / batch);
-        AttentionShape shape = new AttentionShape(batch, sequence, heads, Math.toIntExact(width / heads));
+        int headSize = Math.toIntExact(width / heads);
+        AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, kind == Kind.DECODER);
         Tensor packed = qkv.forward(scope, x);
-        backend.neural().rotateInPlace(scope, packed, shape, ROTARY_BASE, false);
+        rotate(scope, packed, shape, false);
         Saved context = new Saved(packed, backend.neural().attention(scope, packed, shape), shape);
         Tensor y = out.forward(scope, context.forward().output());
         if (scope.context().keepsContext()) {
@@ -90,8 +102,14 @@ public final class SelfAttention implements AutoCloseable {
         }
         context.close();
         try (gradPacked) {
-            backend.neural().rotateInPlace(scope, gradPacked, context.shape(), ROTARY_BASE, true);
+            rotate(scope, gradPacked, context.shape(), true);
             return qkv.backward(scope, gradPacked, again);
+        }
+    }
+
+    private void rotate(StepScope scope, Tensor packed, AttentionShape shape, boolean inverse) {
+        if (kind == Kind.DECODER) {
+            backend.neural().rotateInPlace(scope, packed, shape, ROTARY_BASE, inverse);
         }
     }
 

@@ -9,13 +9,13 @@ import java.util.List;
 
 /**
  * A gated feed-forward layer (Shazeer 2020, arXiv:2002.05202): one linear layer makes gate and up, and another maps
- * {@code gate · sigmoid(gate) · up} back. Gate and up are kept in FP32.
+ * {@code gate · sigmoid(gate) · up} back. Gate and up are kept as the second wants it.
  */
-public final class SwiGluMlp implements AutoCloseable {
+public final class SwiGluMlp implements Mlp {
     private final Backend backend;
     private final QuantizedLinear gateUp;
     private final QuantizedLinear down;
-    private final Deque<Tensor> saved = new ArrayDeque<>();
+    private final Deque<Kept> saved = new ArrayDeque<>();
 
     /**
      * Makes the layer.
@@ -30,37 +30,30 @@ public final class SwiGluMlp implements AutoCloseable {
         this.down = down;
     }
 
-    /** {@return its linear layers} */
+    @Override
     public List<QuantizedLinear> linears() {
         return List.of(gateUp, down);
     }
 
-    /**
-     * {@return [tokens, width], owned by the caller}
-     *
-     * @param x [tokens, width]; must not be modified before the backward pass
-     */
+    @Override
     public Tensor forward(StepScope scope, Tensor x) {
-        Tensor both = gateUp.forward(scope, x);
-        try (Tensor hidden = backend.neural().swiGlu(scope, both)) {
+        Tensor hidden;
+        try (Tensor both = gateUp.forward(scope, x)) {
+            hidden = backend.neural().swiGlu(scope, both);
             if (scope.context().keepsContext()) {
-                scope.save(both);
-                saved.push(both);
-            } else {
-                both.close();
+                saved.push(Kept.of(backend, scope, down.context(), both));
             }
+        }
+        try (hidden) {
             return down.forward(scope, hidden);
         }
     }
 
-    /**
-     * {@return the gradient of x, owned by the caller}
-     *
-     * @param again makes x again
-     */
+    @Override
     public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         Tensor gradBoth;
-        try (Tensor both = saved.pop();
+        try (Kept kept = saved.pop();
+                Tensor both = kept.tensor(scope);
                 Tensor gradHidden = down.backward(
                         scope, gradOutput, inner -> backend.neural().swiGlu(inner, both))) {
             gradBoth = backend.neural().swiGluBackward(scope, gradHidden, both);
@@ -72,7 +65,7 @@ public final class SwiGluMlp implements AutoCloseable {
 
     @Override
     public void close() {
-        saved.forEach(Tensor::close);
+        saved.forEach(Kept::close);
         saved.clear();
         gateUp.close();
         down.close();

@@ -1,2 +1,2 @@
-/** Layers of a decoder over {@code dev.nibble.spi}. They enqueue work on a backend and read nothing back. */
+/** Layers of transformers over {@code dev.nibble.spi}. They enqueue work on a backend and read nothing back. */
 package dev.nibble.models.layers;

@@ -38,7 +38,7 @@ public record LanguageModelTask(
     }
 
     @Override
-    public long tokens() {
+    public long units() {
         return (long) batch * sequence;
     }
 

@@ -93,9 +93,9 @@ public final class LanguageModelWorkload implements Workload {
     }
 
     @Override
-    public void evaluate(StepScope scope, Tensor loss, float weight) {
+    public void evaluate(StepScope scope, Tensor loss) {
         try (Tensor logits = model.forward(scope, ids, batch)) {
-            backend.neural().crossEntropy(scope, logits, targets, loss, weight, false);
+            backend.neural().crossEntropy(scope, logits, targets, loss, 1f / validationBatches, false);
         }
     }
 

@@ -13,8 +13,8 @@ public interface Task {
     /** {@return trained numbers} */
     long parameters();
 
-    /** {@return tokens of one micro-batch} */
-    long tokens();
+    /** {@return tokens or samples of one micro-batch: units of the preset's {@link TaskKind}} */
+    long units();
 
     /** {@return how to train} */
     TrainingSpec training();

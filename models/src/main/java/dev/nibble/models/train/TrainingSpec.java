@@ -10,6 +10,7 @@ import java.util.List;
  * @param steps optimizer steps, unless the run says otherwise
  * @param microBatches batches whose gradients are added up in a step
  * @param schedule learning rate
+ * @param fineTuning steps after those, in which a method may spend more bits
  * @param optimizer hyper-parameters
  * @param clip largest norm of all gradients that is not scaled down
  * @param evaluateEvery steps between evaluations; 0 for one at the end only
@@ -19,6 +20,7 @@ public record TrainingSpec(
         int steps,
         int microBatches,
         Schedule schedule,
+        FineTuning fineTuning,
         AdamW optimizer,
         float clip,
         int evaluateEvery,
@@ -40,6 +42,18 @@ public record TrainingSpec(
         if (!problems.isEmpty()) {
             throw new IllegalArgumentException("training: " + String.join("; ", problems));
         }
+    }
+
+    /**
+     * {@return the learning rate of a step}
+     *
+     * @param step from 0; those from {@code lowBitSteps} on are fine-tuning
+     * @param lowBitSteps steps of the run before fine-tuning
+     */
+    public float learningRate(int step, int lowBitSteps) {
+        return step < lowBitSteps
+                ? schedule.at(step, lowBitSteps)
+                : fineTuning.at(step - lowBitSteps, schedule.at(lowBitSteps - 1, lowBitSteps));
     }
 
     private static void require(List<String> problems, boolean holds, String problem) {

@@ -5,6 +5,7 @@ import dev.nibble.models.layers.QuantizedLinear;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
+import java.util.Optional;
 
 /** A model and its data on a backend, as a training loop sees them. */
 public interface Workload extends AutoCloseable {
@@ -35,11 +36,24 @@ public interface Workload extends AutoCloseable {
     void loadValidation(int index);
 
     /**
-     * Adds {@code weight · loss} of the loaded batch, with frozen state.
+     * Adds the part of the loaded validation batch to the mean loss of all of them, with frozen state.
      *
      * @param loss [1], FP32
      */
-    void evaluate(StepScope scope, Tensor loss, float weight);
+    void evaluate(StepScope scope, Tensor loss);
+
+    /**
+     * {@return [1], FP32, to which {@link #evaluate} adds the number of right answers, owned by this; empty unless the
+     * task is a classification}
+     */
+    default Optional<Tensor> correct() {
+        return Optional.empty();
+    }
+
+    /** {@return samples in all validation batches; 0 unless the task is a classification} */
+    default long validationSamples() {
+        return 0;
+    }
 
     @Override
     void close();

@@ -1,5 +1,7 @@
 package dev.nibble.models.layers;
 
+import java.util.Arrays;
+
 /** The layers' forward passes in FP64, written from their formulas: what gradients are checked against. */
 final class DoubleModel {
     private static final double EPSILON = 1e-5f; // the layer's constant, as FP32 has it
@@ -51,25 +53,49 @@ final class DoubleModel {
         return h;
     }
 
+    static double[] relu(double[] x) {
+        return Arrays.stream(x).map(v -> Math.max(v, 0)).toArray();
+    }
+
+    /** Means of groups of rows, [rows / group, width]. */
+    static double[] meanRows(double[] x, int group, int width) {
+        double[] y = new double[x.length / group]; // [rows / group, width]
+        for (int i = 0; i < x.length; i++) {
+            y[i / (group * width) * width + i % width] += x[i] / group;
+        }
+        return y;
+    }
+
     /** Turns q and k of a packed [batch · sequence, 3 · heads · size] tensor, and attends causally. */
     static double[] attention(double[] packed, int batch, int sequence, int heads, int size) {
-        int width = heads * size;
         double[] turned = rotate(packed, batch * sequence, sequence, heads, size);
+        return attend(turned, batch, sequence, heads, size, true);
+    }
+
+    /** Attends to all tokens of a packed [batch · sequence, 3 · heads · size] tensor, without turning them. */
+    static double[] attentionToAll(double[] packed, int batch, int sequence, int heads, int size) {
+        return attend(packed, batch, sequence, heads, size, false);
+    }
+
+    private static double[] attend(double[] packed, int batch, int sequence, int heads, int size, boolean causal) {
+        int width = heads * size;
         double[] out = new double[batch * sequence * width]; // [batch · sequence, width]
         for (int b = 0; b < batch; b++) {
             for (int head = 0; head < heads; head++) {
                 for (int i = 0; i < sequence; i++) {
-                    attend(turned, out, b * sequence, i, head * size, width, size);
+                    int keys = causal ? i + 1 : sequence;
+                    attend(packed, out, b * sequence, i, keys, head * size, width, size);
                 }
             }
         }
         return out;
     }
 
-    private static void attend(double[] packed, double[] out, int first, int i, int offset, int width, int size) {
-        double[] weights = new double[i + 1]; // [positions up to i]
+    private static void attend(
+            double[] packed, double[] out, int first, int i, int keys, int offset, int width, int size) {
+        double[] weights = new double[keys]; // [positions that i sees]
         double sum = 0;
-        for (int j = 0; j <= i; j++) {
+        for (int j = 0; j < keys; j++) {
             double dot = 0;
             for (int d = 0; d < size; d++) {
                 dot += packed[(first + i) * 3 * width + offset + d]
@@ -78,7 +104,7 @@ final class DoubleModel {
             weights[j] = Math.exp(dot / Math.sqrt(size));
             sum += weights[j];
         }
-        for (int j = 0; j <= i; j++) {
+        for (int j = 0; j < keys; j++) {
             for (int d = 0; d < size; d++) {
                 out[(first + i) * width + offset + d] +=
                         weights[j] / sum * packed[(first + j) * 3 * width + 2 * width + offset + d];

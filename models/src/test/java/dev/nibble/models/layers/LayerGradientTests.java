@@ -121,7 +121,7 @@ class LayerGradientTests {
         Parameter qkv = fixture.weight("qkv", 3 * WIDTH, WIDTH);
         Parameter out = fixture.weight("out", WIDTH, WIDTH);
         SelfAttention layer =
-                new SelfAttention(fixture.backend, HEADS, fixture.linear("qkv", qkv), fixture.linear("out", out));
+                selfAttention(SelfAttention.Kind.DECODER, fixture.linear("qkv", qkv), fixture.linear("out", out));
         check(
                 WIDTH,
                 attentionRoundings(),
@@ -129,6 +129,29 @@ class LayerGradientTests {
                 (scope, gradient) -> layer.backward(scope, gradient, LayerFixture.NEVER),
                 List.of(qkv, out),
                 (x, w) -> attention(x, w.get(0), w.get(1)));
+    }
+
+    private SelfAttention selfAttention(SelfAttention.Kind kind, QuantizedLinear qkv, QuantizedLinear out) {
+        return new SelfAttention(fixture.backend, HEADS, kind, qkv, out);
+    }
+
+    @Test
+    void selfAttentionWithoutMask() {
+        Parameter qkv = fixture.weight("qkv", 3 * WIDTH, WIDTH);
+        Parameter out = fixture.weight("out", WIDTH, WIDTH);
+        SelfAttention layer =
+                selfAttention(SelfAttention.Kind.ENCODER, fixture.linear("qkv", qkv), fixture.linear("out", out));
+        check(
+                WIDTH,
+                attentionRoundings(),
+                (scope, x) -> layer.forward(scope, x, BATCH),
+                (scope, gradient) -> layer.backward(scope, gradient, LayerFixture.NEVER),
+                List.of(qkv, out),
+                (x, w) -> {
+                    double[] packed = DoubleModel.linear(x, w.get(0), WIDTH);
+                    double[] mixed = DoubleModel.attentionToAll(packed, BATCH, SEQUENCE, HEADS, SIZE);
+                    return DoubleModel.linear(mixed, w.get(1), WIDTH);
+                });
     }
 
     /** Forward: two products, rotation 3, scores, softmax (exponential 4), mix; the backward pass has twice as many. */
@@ -156,6 +179,24 @@ class LayerGradientTests {
                 (x, w) -> mlp(x, w.get(0), w.get(1)));
     }
 
+    @Test
+    void reluMlp() {
+        Parameter up = fixture.weight("up", HIDDEN, WIDTH);
+        Parameter down = fixture.weight("down", WIDTH, HIDDEN);
+        ReluMlp layer = new ReluMlp(fixture.backend, fixture.linear("up", up), fixture.linear("down", down));
+        // two products forward, and twice as many backward; ReLU rounds nothing. No input of it is as near to its
+        // corner
+        // as the difference's step: the values would differ by half of a slope, far more than the bound.
+        check(
+                WIDTH,
+                3 * (WIDTH + HIDDEN) + HIDDEN,
+                layer::forward,
+                (scope, gradient) -> layer.backward(scope, gradient, LayerFixture.NEVER),
+                List.of(up, down),
+                (x, w) ->
+                        DoubleModel.linear(DoubleModel.relu(DoubleModel.linear(x, w.get(0), WIDTH)), w.get(1), HIDDEN));
+    }
+
     /** Forward: two products and SwiGLU (exponential 4, and 4 more); the backward pass has twice as many. */
     private static int mlpRoundings() {
         return 3 * (WIDTH + HIDDEN + 8) + HIDDEN;
@@ -176,7 +217,7 @@ class LayerGradientTests {
         Block layer = new Block(
                 fixture.backend,
                 new RmsNorm(fixture.backend, firstNorm),
-                new SelfAttention(fixture.backend, HEADS, fixture.linear("qkv", qkv), fixture.linear("out", out)),
+                selfAttention(SelfAttention.Kind.DECODER, fixture.linear("qkv", qkv), fixture.linear("out", out)),
                 new RmsNorm(fixture.backend, secondNorm),
                 new SwiGluMlp(fixture.backend, fixture.linear("gateUp", gateUp), fixture.linear("down", down)));
         check(

@@ -46,7 +46,19 @@ class ProviderTests {
         assertEquals(Spi.VERSION, provider.spiVersion());
         assertEquals(Fp8Provider.class, provider.getClass());
         assertEquals(
-                Map.of("scaling", "tensor", "pow2", "false", "forward", "e4m3", "backward", "e5m2"),
+                Map.ofEntries(
+                        Map.entry("scaling", "tensor"),
+                        Map.entry("pow2", "false"),
+                        Map.entry("forward", "e4m3"),
+                        Map.entry("backward", "e5m2"),
+                        Map.entry("overflow", "saturate"),
+                        Map.entry("eps", "0"),
+                        Map.entry("history", "1024"),
+                        Map.entry("amaxAlgo", "max"),
+                        Map.entry("margin", "0"),
+                        Map.entry("gradRounding", "nearest"),
+                        Map.entry("smooth", "none"),
+                        Map.entry("recipe", "none")),
                 provider.options().stream().collect(Collectors.toMap(OptionSpec::name, OptionSpec::defaultValue)));
     }
 
@@ -90,11 +102,68 @@ class ProviderTests {
         assertEquals(
                 "quantizer fp8: option pow2 is '1', but must be one of [true, false]", message(Map.of("pow2", "1")));
         assertEquals(
-                "quantizer fp8: option scaling is 'row', but must be one of [tensor]",
-                message(Map.of("scaling", "row")));
+                "quantizer fp8: option scaling is 'rows', but must be one of [tensor, delayed, row, 1x128, 128x128]",
+                message(Map.of("scaling", "rows")));
         assertEquals(
-                "quantizer fp8: 'forwards' is not an option; known: scaling, pow2, forward, backward. Did you mean"
-                        + " 'forward'?",
+                "quantizer fp8: option overflow is 'wrap', but must be one of [saturate, clamp, paper, infinity]",
+                message(Map.of("overflow", "wrap")));
+        assertEquals(
+                "quantizer fp8: 'forwards' is not an option; known: scaling, pow2, forward, backward, overflow, eps,"
+                        + " history, amaxAlgo, margin, gradRounding, smooth, recipe. Did you mean 'forward'?",
                 message(Map.of("forwards", "e4m3")));
+    }
+
+    @Test
+    void numbersOutOfRangeAreRejected() {
+        assertEquals("option history is 0, but must be in 1..65536", message(delayed("history", "0")));
+        assertEquals("option margin is 7, but must be in 0..6", message(delayed("margin", "7")));
+        assertEquals("option margin is -1, but must be in 0..6", message(delayed("margin", "-1")));
+        for (String eps : List.of("-1", "1e-60", "1e60")) {
+            assertEquals(
+                    "option eps is " + eps + ", but must be 0 or a positive FP32 number", message(Map.of("eps", eps)));
+        }
+    }
+
+    private static Map<String, String> delayed(String name, String value) {
+        return Map.of("scaling", "delayed", name, value);
+    }
+
+    @Test
+    void optionsThatWouldChangeNothingAreRejected() {
+        assertEquals(
+                "option history is 16, but scaling is tensor; it needs scaling=delayed",
+                message(Map.of("history", "16")));
+        assertEquals(
+                "option amaxAlgo is most_recent, but scaling is row; it needs scaling=delayed",
+                message(Map.of("scaling", "row", "amaxAlgo", "most_recent")));
+        assertEquals(
+                "option eps is 1e-12, but scaling is delayed; it needs scaling=tensor, row, 1x128 or 128x128",
+                message(delayed("eps", "1e-12")));
+        assertEquals(
+                "option history is 16, but amaxAlgo is most_recent; it needs amaxAlgo=max",
+                message(Map.of("scaling", "delayed", "history", "16", "amaxAlgo", "most_recent")));
+        assertEquals(
+                "option smooth is token, but scaling is row, which has finer scales already; it needs scaling=tensor or"
+                        + " scaling=delayed",
+                message(Map.of("scaling", "row", "smooth", "token")));
+    }
+
+    @Test
+    void recipeFixesAllOthers() {
+        assertEquals(
+                "option scaling is row, but recipe is rowwise; it needs recipe=none",
+                message(Map.of("recipe", "rowwise", "scaling", "row")));
+        assertEquals(
+                "option pow2 is true, but recipe is tensorwise; it needs recipe=none; option smooth is token, but recipe is"
+                        + " tensorwise; it needs recipe=none",
+                message(Map.of("recipe", "tensorwise", "pow2", "true", "smooth", "token")));
+    }
+
+    @Test
+    void problemsAreReportedTogether() {
+        assertEquals(
+                "option margin is 9, but must be in 0..6; option margin is 9, but scaling is 1x128; it needs"
+                        + " scaling=delayed",
+                message(Map.of("scaling", "1x128", "margin", "9")));
     }
 }

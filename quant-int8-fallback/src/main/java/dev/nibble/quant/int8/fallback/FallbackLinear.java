@@ -6,9 +6,11 @@ import dev.nibble.gemm.Product;
 import dev.nibble.gemm.Term;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.OperandSpec;
+import dev.nibble.quant.PlaneSource;
 import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Rounding;
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.quant.Threshold;
 import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
@@ -17,6 +19,7 @@ import dev.nibble.state.StateProgram;
 import dev.nibble.state.StateVector;
 import dev.nibble.tensor.Role;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A linear layer whose input has a residual plane in the blocks above a threshold.
@@ -26,15 +29,16 @@ import java.util.List;
  * gradient of the forward pass.
  *
  * @param settings how blocks fall back
+ * @param in features of the input
  */
-record FallbackLinear(FallbackSettings settings) implements LinearQuantizer {
+record FallbackLinear(FallbackSettings settings, long in) implements LinearQuantizer {
     private static final Term FIRST = new Term(0, 0);
 
     @Override
     public LinearPlan plan(PlanRequest request) {
         PlaneSpec nearest = Int8Linear.plane(settings.block(), Rounding.NEAREST_EVEN);
         PlaneSpec stochastic = Int8Linear.plane(settings.block(), Rounding.STOCHASTIC);
-        List<PlaneSpec> withResidual = List.of(nearest, PlaneSpec.residual(nearest, threshold(request.fresh())));
+        List<PlaneSpec> withResidual = List.of(nearest, residual(nearest, threshold(request)));
         boolean modeB = settings.residualInGradWeight();
         QuantizeSpec input = new QuantizeSpec(
                 Role.INPUT,
@@ -42,6 +46,7 @@ record FallbackLinear(FallbackSettings settings) implements LinearQuantizer {
                         new OperandSpec(Contraction.COLUMNS, withResidual),
                         new OperandSpec(Contraction.ROWS, modeB ? withResidual : List.of(nearest))));
         List<Term> gradWeight = modeB ? List.of(FIRST, new Term(0, 1)) : List.of(FIRST);
+        boolean controlled = settings.threshold().controlled();
         return new LinearPlan(
                 input,
                 QuantizeSpec.both(Role.WEIGHT, List.of(nearest)),
@@ -49,26 +54,54 @@ record FallbackLinear(FallbackSettings settings) implements LinearQuantizer {
                 new GemmSpec(Product.OUTPUT, List.of(FIRST, new Term(1, 0)), Epilogue.STORE),
                 GemmSpec.of(Product.GRAD_INPUT, Epilogue.STORE),
                 new GemmSpec(Product.GRAD_WEIGHT, gradWeight, Epilogue.ADD),
-                delayed() ? ThresholdController.afterForward() : StateProgram.EMPTY,
-                delayed() ? ThresholdController.afterOptimizer(settings) : StateProgram.EMPTY);
+                controlled ? ThresholdController.afterForward() : StateProgram.EMPTY,
+                controlled ? ThresholdController.afterOptimizer(settings) : StateProgram.EMPTY);
     }
 
     @Override
     public List<StateVector> state() {
         return switch (settings.threshold()) {
-            case DELAYED -> ThresholdController.state(settings);
+            case DELAYED, CAPPED -> ThresholdController.state(settings);
+            case EXACT -> List.of();
             case OFF -> List.of(StateVector.scalar(ThresholdController.THRESHOLD, Float.POSITIVE_INFINITY));
-            case ALL -> List.of(StateVector.scalar(ThresholdController.THRESHOLD, -1f)); // below every amax
+            case ALL -> List.of(StateVector.scalar(ThresholdController.THRESHOLD, -1f)); // below every metric
         };
     }
 
-    private boolean delayed() {
-        return settings.threshold() == FallbackSettings.ThresholdMode.DELAYED;
+    @Override
+    public Optional<TensorCodec> context() {
+        return settings.context();
     }
 
-    private Threshold threshold(boolean fresh) {
-        return fresh && delayed()
-                ? new Threshold.ExactQuantile(1 - (settings.rateMin() + settings.rateMax()) / 2.0)
-                : new Threshold.Delayed(ThresholdController.THRESHOLD);
+    private PlaneSpec residual(PlaneSpec first, Threshold threshold) {
+        return new PlaneSpec(
+                new PlaneSource.Residual(threshold, settings.criterion()),
+                first.format(),
+                first.granularity(),
+                first.scaleRule(),
+                first.rounding());
+    }
+
+    private Threshold threshold(PlanRequest request) {
+        Threshold state = new Threshold.Delayed(ThresholdController.THRESHOLD);
+        Threshold quantile = new Threshold.ExactQuantile(quantile(request.tokens()));
+        return switch (settings.threshold()) {
+            case DELAYED -> request.fresh() ? quantile : state;
+            case EXACT -> quantile;
+            case CAPPED ->
+                request.fresh() ? quantile : new Threshold.Capped(ThresholdController.THRESHOLD, settings.rateMax());
+            case OFF, ALL -> state;
+        };
+    }
+
+    /**
+     * The quantile above which the aimed-at share of the blocks lies. Above a nearest rank that is the share rounded down to
+     * whole blocks: of a few blocks none. Then one falls back, if that is nearer to the share.
+     */
+    private double quantile(long tokens) {
+        double rate = settings.rate();
+        long blocks = settings.block().rowGroups(tokens) * settings.block().kGroups(in);
+        boolean none = Math.ceil((1 - rate) * blocks) >= blocks;
+        return none && rate * blocks > 0.5 ? (blocks - 1.5) / blocks : 1 - rate;
     }
 }

@@ -1,14 +1,20 @@
 package dev.nibble.quant.int8.fallback;
 
+import dev.nibble.quant.Criterion;
 import dev.nibble.quant.Granularity;
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.OptionValues;
+import java.util.Optional;
 
 /**
  * How blocks fall back.
  *
  * @param block which codes share a scale
+ * @param criterion what of a block is compared with the threshold
  * @param threshold how the threshold is found
+ * @param downOnly whether only the layers named {@code mlp.down} fall back
  * @param residualInGradWeight whether the weight gradient uses the residual
+ * @param context how the operations before the layers keep their inputs
  * @param rateMin rate below which the threshold sinks
  * @param rateMax rate above which it rises
  * @param alpha factor of one change
@@ -16,17 +22,32 @@ import dev.nibble.spi.OptionValues;
  */
 record FallbackSettings(
         Granularity.PerBlock block,
+        Criterion criterion,
         ThresholdMode threshold,
+        boolean downOnly,
         boolean residualInGradWeight,
+        Optional<TensorCodec> context,
         float rateMin,
         float rateMax,
         float alpha,
         boolean flipDamping) {
     /** How the threshold is found. */
     enum ThresholdMode {
+        /** A state that follows the measured rate. */
         DELAYED,
+        /** The quantile of each input itself. */
+        EXACT,
+        /** As delayed, and never more than rateMax of the blocks. */
+        CAPPED,
+        /** Infinity. */
         OFF,
-        ALL
+        /** Below every block's metric. */
+        ALL;
+
+        /** {@return whether the controller moves a state} */
+        boolean controlled() {
+            return this == DELAYED || this == CAPPED;
+        }
     }
 
     FallbackSettings {
@@ -40,18 +61,39 @@ record FallbackSettings(
     }
 
     static FallbackSettings parse(OptionValues options) {
-        ThresholdMode mode = switch (options.text("threshold")) {
-            case "off" -> ThresholdMode.OFF;
-            case "all" -> ThresholdMode.ALL;
-            default -> ThresholdMode.DELAYED;
-        };
         return new FallbackSettings(
                 BlockOption.parse(options),
-                mode,
+                criterion(options.text("criterion")),
+                threshold(options.text("threshold")),
+                options.text("fallbackLayers").equals("down"),
                 options.flag("residualInGradWeight"),
+                ContextOption.parse(options),
                 (float) options.number("rateMin"),
                 (float) options.number("rateMax"),
                 (float) options.number("alpha"),
                 options.flag("flipDamping"));
+    }
+
+    private static Criterion criterion(String name) {
+        return switch (name) {
+            case "l1" -> Criterion.L1;
+            case "l1-rel" -> Criterion.L1_RELATIVE;
+            default -> Criterion.ABSMAX;
+        };
+    }
+
+    private static ThresholdMode threshold(String name) {
+        return switch (name) {
+            case "exact" -> ThresholdMode.EXACT;
+            case "capped" -> ThresholdMode.CAPPED;
+            case "off" -> ThresholdMode.OFF;
+            case "all" -> ThresholdMode.ALL;
+            default -> ThresholdMode.DELAYED;
+        };
+    }
+
+    /** {@return the share of blocks that is aimed at: the middle of the window} */
+    double rate() {
+        return (rateMin + rateMax) / 2.0;
     }
 }

@@ -1,6 +1,5 @@
 package dev.nibble.quant.int8.fallback;
 
-import dev.nibble.quant.Granularity;
 import dev.nibble.spi.OptionSpec;
 import dev.nibble.spi.OptionValues;
 import dev.nibble.spi.Quantizer;
@@ -33,12 +32,12 @@ public final class Int8BlockProvider implements QuantizerProvider {
 
     @Override
     public List<OptionSpec> options() {
-        return List.of(BlockOption.SPEC);
+        return List.of(BlockOption.SPEC, ContextOption.spec(32));
     }
 
     @Override
     public Quantizer create(OptionValues options) {
-        Granularity block = BlockOption.parse(options);
-        return _ -> new Int8Linear(block);
+        Int8Linear linear = new Int8Linear(BlockOption.parse(options), ContextOption.parse(options));
+        return _ -> linear;
     }
 }

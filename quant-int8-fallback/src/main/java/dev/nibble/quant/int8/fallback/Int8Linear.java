@@ -8,6 +8,7 @@ import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.PlanRequest;
@@ -15,13 +16,15 @@ import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Role;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A linear layer with INT8 codes of one granularity in all three products, without state.
  *
  * @param granularity which codes share a scale
+ * @param context how the operation before it keeps its input
  */
-record Int8Linear(Granularity granularity) implements LinearQuantizer {
+record Int8Linear(Granularity granularity, Optional<TensorCodec> context) implements LinearQuantizer {
     @Override
     public LinearPlan plan(PlanRequest request) {
         List<PlaneSpec> nearest = List.of(plane(granularity, Rounding.NEAREST_EVEN));

@@ -34,11 +34,12 @@ public final class Int8RowProvider implements QuantizerProvider {
 
     @Override
     public List<OptionSpec> options() {
-        return List.of();
+        return List.of(ContextOption.spec(32));
     }
 
     @Override
     public Quantizer create(OptionValues options) {
-        return _ -> new Int8Linear(new Granularity.PerRow());
+        Int8Linear linear = new Int8Linear(new Granularity.PerRow(), ContextOption.parse(options));
+        return _ -> linear;
     }
 }

@@ -9,12 +9,14 @@ import dev.nibble.gemm.Product;
 import dev.nibble.host.HostQuantized;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.Statistic;
+import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What the input of a down projection with occasional outliers loses under each quantizer. */
@@ -70,30 +72,68 @@ class FallbackAccuracyTests {
         assertTrue(value >= 0.9 * low && value <= 1.1 * high, what + ": " + value + " not in " + low + ".." + high);
     }
 
-    @ParameterizedTest
-    @ValueSource(longs = {100, 101})
-    void rowErrorsAreThoseOfTheMethodsTable(long seed) {
-        SplittableRandom random = new SplittableRandom(seed);
-        Matrix x = input(random);
-        Matrix w = Matrix.normal(random, N, K, 0.02f);
-        double[] exact = x.timesTransposed(w); // [M, N]
-        double row = medianRowError("int8-row", Map.of(), x, w, exact);
-        double block32 = medianRowError("int8-block", Map.of("block", "32"), x, w, exact);
-        double block = medianRowError("int8-block", Map.of(), x, w, exact);
-        // A fresh layer's threshold is the exact quantile 0.8: 20 % of the blocks, more than the outliers are in.
-        double fallback = medianRowError("int8-fallback", Map.of(), x, w, exact);
-        double all = medianRowError("int8-fallback", Map.of("threshold", "all"), x, w, exact);
-        String found = "row %.4f, block 32 %.4f, block 128 %.4f, fallback 20%% %.4f, all %.4f"
-                .formatted(row, block32, block, fallback, all);
-        assertAll(
-                found,
-                () -> assertBetween(0.025, 0.026, row, "one scale a row"),
-                () -> assertBetween(0.033, 0.054, block32, "blocks of 32"),
-                () -> assertBetween(0.241, 0.33, block, "blocks of 128"),
-                () -> assertBetween(0.039, 0.043, fallback, "20 % of the blocks fall back"),
-                () -> assertBetween(0.010, 0.011, all, "all blocks fall back"),
-                () -> assertTrue(block > 3 * fallback, "fallback repairs what an outlier does to its block"),
-                () -> assertTrue(all < row && row < fallback, "order of the table"));
+    /** {@return median row error where the blocks above the exact quantile 1 - rate fall back} */
+    private static double atRate(double rate, Matrix x, Matrix w, double[] exact) {
+        Map<String, String> options = Map.of(
+                "threshold", "exact", "rateMin", String.valueOf(rate - 0.05), "rateMax", String.valueOf(rate + 0.05));
+        return medianRowError("int8-fallback", options, x, w, exact);
+    }
+
+    /** Median row errors of one draw. */
+    private record Errors(
+            double row,
+            double block32,
+            double block,
+            double five,
+            double ten,
+            double twenty,
+            double thirty,
+            double all) {
+        static Errors of(long seed) {
+            SplittableRandom random = new SplittableRandom(seed);
+            Matrix x = input(random);
+            Matrix w = Matrix.normal(random, N, K, 0.02f);
+            double[] exact = x.timesTransposed(w); // [M, N]
+            return new Errors(
+                    medianRowError("int8-row", Map.of(), x, w, exact),
+                    medianRowError("int8-block", Map.of("block", "32"), x, w, exact),
+                    medianRowError("int8-block", Map.of(), x, w, exact),
+                    atRate(0.05, x, w, exact),
+                    atRate(0.1, x, w, exact),
+                    atRate(0.2, x, w, exact),
+                    atRate(0.3, x, w, exact),
+                    medianRowError("int8-fallback", Map.of("threshold", "all"), x, w, exact));
+        }
+
+        void check() {
+            assertAll(
+                    toString(),
+                    () -> assertBetween(0.025, 0.026, row, "one scale a row"),
+                    () -> assertBetween(0.033, 0.054, block32, "blocks of 32"),
+                    () -> assertBetween(0.25, 0.33, block, "blocks of 128"),
+                    () -> assertBetween(0.049, 0.16, ten, "10 % of the blocks fall back"),
+                    () -> assertBetween(0.039, 0.043, twenty, "20 % of the blocks fall back"),
+                    () -> assertBetween(0.035, 0.038, thirty, "30 % of the blocks fall back"),
+                    () -> assertBetween(0.010, 0.011, all, "all blocks fall back"),
+                    () -> assertTrue(block > 3 * twenty, "fallback repairs what an outlier does to its block"),
+                    () -> assertTrue(block > five && five > ten && ten > twenty, "each block that falls back helps"),
+                    () -> assertTrue(all < row && row < thirty, "order of the table"));
+        }
+    }
+
+    @Test
+    void rowErrorsAreThoseOfTheMethodsTable() {
+        long[] seeds = {100, 101, 102, 103, 104, 105};
+        double five = 0;
+        for (long seed : seeds) {
+            Errors errors = Errors.of(seed);
+            errors.check();
+            five += errors.five() / seeds.length;
+        }
+        // 5 % is half of the blocks that hold an outlier or less: which rows are mended is chance, and the range of six
+        // draws
+        // bounds the mean of six others, not each of them.
+        assertBetween(0.10, 0.22, five, "5 % of the blocks fall back, mean of the draws");
     }
 
     @Test
@@ -136,19 +176,33 @@ class FallbackAccuracyTests {
         }
     }
 
+    /** {@return share of distinct blocks, side by side, that fall back in the first step} */
+    private static float firstRate(int blocks) {
+        Matrix x = new Matrix(new float[16 * 16 * blocks], 16, 16 * blocks)
+                .map((row, col, _) -> row + 1f + 100 * ((col / 16 * 37) % blocks)); // 37 is coprime to all of them
+        LinearQuantizer quantizer =
+                Step.quantizer("int8-fallback", Map.of("block", "16"), new LinearLayer(Step.SITE, x.cols(), 1));
+        try (Step step = new Step(quantizer, 0, true, x.rows())) {
+            HostQuantized quantized = step.quantize(step.plan().input(), x);
+            return Step.statistic(quantized, Statistic.FALLBACK_RATE);
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {5, 6, 7, 9, 10, 13, 127, 129, 200})
     void firstStepOfDistinctBlocksIsInTheWindow(int blocks) {
         // nearest rank: blocks - ceil(0.8 blocks) = floor(0.2 blocks) fall back, at least 0.1 blocks from 5 on
-        Matrix x = new Matrix(new float[16 * 16 * blocks], 16, 16 * blocks)
-                .map((row, col, _) -> row + 1f + 100 * ((col / 16 * 37) % blocks)); // 37 is coprime to all of them
-        try (Step step = new Step(Step.quantizer("int8-fallback", Map.of("block", "16")), 0, true)) {
-            HostQuantized quantized = step.quantize(step.plan().input(), x);
-            float rate = Step.statistic(quantized, Statistic.FALLBACK_RATE);
-            int flagged = blocks / 5;
-            assertEquals((float) flagged / blocks, rate);
-            assertTrue(rate >= 0.1f && rate <= 0.3f, "rate " + rate);
-        }
+        float rate = firstRate(blocks);
+        int flagged = blocks / 5;
+        assertEquals((float) flagged / blocks, rate);
+        assertTrue(rate >= 0.1f && rate <= 0.3f, "rate " + rate);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 0", "2, 0", "3, 1", "4, 1"})
+    void ofAFewBlocksAsManyFallBackAsIsNearestToAFifth(int blocks, int flagged) {
+        // A nearest rank leaves none of them above. One of 3, 0.33, is nearer to 0.2 than 0; one of 2, 0.5, is not.
+        assertEquals((float) flagged / blocks, firstRate(blocks));
     }
 
     @Test

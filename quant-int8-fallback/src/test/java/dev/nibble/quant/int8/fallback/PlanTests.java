@@ -10,6 +10,7 @@ import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
 import dev.nibble.gemm.Term;
 import dev.nibble.quant.Contraction;
+import dev.nibble.quant.Criterion;
 import dev.nibble.quant.Granularity;
 import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.PlaneSource;
@@ -141,6 +142,67 @@ class PlanTests {
         assertEquals(trained.gradWeight(), plan.gradWeight());
         assertEquals(trained.afterForward(), plan.afterForward());
         assertEquals(trained.afterOptimizer(), plan.afterOptimizer());
+    }
+
+    private static PlaneSource residual(Map<String, String> options, PlanRequest request) {
+        return fallback(options, request)
+                .input()
+                .operand(Contraction.COLUMNS)
+                .planes()
+                .get(1)
+                .source();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"absmax, ABSMAX", "l1, L1", "l1-rel, L1_RELATIVE"})
+    void criterionIsThatOfTheResidualInBothModes(String name, Criterion criterion) {
+        for (String modeB : List.of("false", "true")) {
+            Map<String, String> options = Map.of("criterion", name, "residualInGradWeight", modeB);
+            assertEquals(
+                    new PlaneSource.Residual(new Threshold.Delayed("threshold"), criterion),
+                    residual(options, TRAINED));
+            assertEquals(
+                    new PlaneSource.Residual(new Threshold.ExactQuantile(1 - (0.1f + 0.3f) / 2.0), criterion),
+                    residual(options, FRESH));
+            QuantizeSpec input = fallback(options, TRAINED).input();
+            assertEquals(
+                    modeB.equals("true"),
+                    input.operand(Contraction.ROWS)
+                            .planes()
+                            .equals(input.operand(Contraction.COLUMNS).planes()));
+        }
+    }
+
+    @Test
+    void exactThresholdHasNoState() {
+        LinearQuantizer quantizer = Step.quantizer("int8-fallback", Map.of("threshold", "exact"));
+        assertEquals(List.of(), quantizer.state());
+        assertEquals(quantizer.plan(FRESH), quantizer.plan(TRAINED));
+        LinearPlan plan = quantizer.plan(TRAINED);
+        assertEquals(
+                withResidual(new Threshold.ExactQuantile(1 - (0.1f + 0.3f) / 2.0)),
+                plan.input().operand(Contraction.COLUMNS).planes());
+        assertTrue(plan.afterForward().isEmpty());
+        assertTrue(plan.afterOptimizer().isEmpty());
+    }
+
+    @Test
+    void cappedThresholdHasTheControllerOfTheDelayedOne() {
+        LinearQuantizer capped = Step.quantizer("int8-fallback", Map.of("threshold", "capped", "rateMax", "0.25"));
+        LinearQuantizer delayed = Step.quantizer("int8-fallback", Map.of("rateMax", "0.25"));
+        assertEquals(delayed.state(), capped.state());
+        assertEquals(delayed.plan(FRESH), capped.plan(FRESH));
+        LinearPlan plan = capped.plan(TRAINED);
+        assertEquals(
+                withResidual(new Threshold.Capped("threshold", 0.25)),
+                plan.input().operand(Contraction.COLUMNS).planes());
+        assertEquals(delayed.plan(TRAINED).afterForward(), plan.afterForward());
+        assertEquals(delayed.plan(TRAINED).afterOptimizer(), plan.afterOptimizer());
+    }
+
+    @Test
+    void contextIsNoPartOfThePlan() {
+        assertEquals(fallback(Map.of("contextBits", "8"), TRAINED), fallback(Map.of("contextBits", "32"), TRAINED));
     }
 
     @ParameterizedTest

@@ -3,14 +3,20 @@ package dev.nibble.quant.int8.fallback;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.nibble.quant.Criterion;
 import dev.nibble.quant.Granularity;
+import dev.nibble.quant.TensorCodec;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.OptionSpec;
 import dev.nibble.spi.OptionValues;
 import dev.nibble.spi.Plugins;
 import dev.nibble.spi.QuantizerProvider;
+import dev.nibble.spi.Site;
 import dev.nibble.spi.Spi;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -43,13 +49,15 @@ class ProvidersTests {
 
     @Test
     void optionsHaveTheDocumentedDefaults() {
-        assertEquals(Map.of(), defaults("int8-row"));
-        assertEquals(Map.of("block", "128"), defaults("int8-block"));
+        assertEquals(Map.of("contextBits", "32"), defaults("int8-row"));
+        assertEquals(Map.of("block", "128", "contextBits", "32"), defaults("int8-block"));
         Map<String, String> expected = Map.of(
                 "block", "128",
                 "criterion", "absmax",
                 "threshold", "delayed",
+                "fallbackLayers", "all",
                 "residualInGradWeight", "false",
+                "contextBits", "10",
                 "rateMin", "0.1",
                 "rateMax", "0.3",
                 "alpha", "1.3",
@@ -62,8 +70,11 @@ class ProvidersTests {
         FallbackSettings settings = ((FallbackLinear) Step.quantizer("int8-fallback", Map.of())).settings();
         FallbackSettings expected = new FallbackSettings(
                 new Granularity.PerBlock(128, 128),
+                Criterion.ABSMAX,
                 FallbackSettings.ThresholdMode.DELAYED,
                 false,
+                false,
+                Optional.of(new TensorCodec(10)),
                 0.1f,
                 0.3f,
                 1.3f,
@@ -76,7 +87,7 @@ class ProvidersTests {
     void blockIsOneExtentOrTwo(String block, int rows, int k) {
         Granularity.PerBlock expected = new Granularity.PerBlock(rows, k);
         Map<String, String> options = Map.of("block", block);
-        assertEquals(new Int8Linear(expected), Step.quantizer("int8-block", options));
+        assertEquals(new Int8Linear(expected, Optional.empty()), Step.quantizer("int8-block", options));
         FallbackLinear fallback = (FallbackLinear) Step.quantizer("int8-fallback", options);
         assertEquals(expected, fallback.settings().block());
     }
@@ -126,23 +137,58 @@ class ProvidersTests {
     @Test
     void valuesOfTheWrongTypeAreRejected() {
         assertEquals(
-                "quantizer int8-fallback: option threshold is 'always', but must be one of [delayed, off, all]",
+                "quantizer int8-fallback: option threshold is 'always', but must be one of [delayed, exact, capped, off, all]",
                 message("int8-fallback", Map.of("threshold", "always")));
         assertEquals(
-                "quantizer int8-fallback: option criterion is 'l1', but must be one of [absmax]",
-                message("int8-fallback", Map.of("criterion", "l1")));
+                "quantizer int8-fallback: option criterion is 'l2', but must be one of [absmax, l1, l1-rel]",
+                message("int8-fallback", Map.of("criterion", "l2")));
+        assertEquals(
+                "quantizer int8-fallback: option contextBits is '11', but must be one of [8, 10, 12, 16, 32]",
+                message("int8-fallback", Map.of("contextBits", "11")));
         assertEquals(
                 "quantizer int8-fallback: option alpha is 'NaN', but must be a number",
                 message("int8-fallback", Map.of("alpha", "NaN")));
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"int8-row", "int8-block", "int8-fallback"})
+    void contextHasTheBitsThatAreAskedFor(String name) {
+        for (int bits : new int[] {8, 10, 12, 16}) {
+            Optional<TensorCodec> context = Step.quantizer(name, Map.of("contextBits", String.valueOf(bits)))
+                    .context();
+            assertEquals(Optional.of(new TensorCodec(bits)), context);
+        }
+        assertEquals(
+                Optional.empty(),
+                Step.quantizer(name, Map.of("contextBits", "32")).context());
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "blocks.3.mlp.down, true",
+        "mlp.down, true",
+        "blocks.3.mlp.gateUp, false",
+        "blocks.3.attn.out, false",
+        "head, false",
+        "blocks.3.smlp.down, false"
+    })
+    void downAloneFallsBackWhereItIsAskedFor(String layer, boolean falls) {
+        LinearQuantizer quantizer = Step.quantizer(
+                "int8-fallback",
+                Map.of("fallbackLayers", "down", "contextBits", "12"),
+                new LinearLayer(new Site(layer, 3), 704, 256));
+        LinearQuantizer plain = new Int8Linear(new Granularity.PerBlock(128, 128), Optional.of(new TensorCodec(12)));
+        assertEquals(falls, quantizer instanceof FallbackLinear);
+        assertEquals(!falls, quantizer.equals(plain), "the same as int8-block, with the same context");
+    }
+
     @Test
     void unknownOptionIsRejectedWithTheNearest() {
         assertEquals(
-                "quantizer int8-block: 'blok' is not an option; known: block. Did you mean 'block'?",
+                "quantizer int8-block: 'blok' is not an option; known: block, contextBits. Did you mean 'block'?",
                 message("int8-block", Map.of("blok", "64")));
         assertEquals(
-                "quantizer int8-row: 'block' is not an option; there are none",
+                "quantizer int8-row: 'block' is not an option; known: contextBits",
                 message("int8-row", Map.of("block", "64")));
     }
 

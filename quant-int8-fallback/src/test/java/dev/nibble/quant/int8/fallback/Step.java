@@ -39,16 +39,29 @@ final class Step implements AutoCloseable {
     private final LinearPlan plan;
 
     Step(LinearQuantizer quantizer, int step, boolean fresh) {
+        this(quantizer, step, fresh, 1);
+    }
+
+    Step(LinearQuantizer quantizer, int step, boolean fresh, long tokens) {
         scope = backend.beginStep(StepContext.train(step, 0));
         state = backend.allocateState(quantizer.state());
-        plan = quantizer.plan(new PlanRequest(1, fresh));
+        plan = quantizer.plan(new PlanRequest(tokens, fresh));
     }
 
     /** {@return a layer's quantizer by name} */
     static LinearQuantizer quantizer(String name, Map<String, String> options) {
+        return quantizer(name, options, new LinearLayer(SITE, 1, 1));
+    }
+
+    static LinearQuantizer quantizer(String name, Map<String, String> options, LinearLayer layer) {
         QuantizerProvider provider = Plugins.quantizers().get(name);
         return provider.create(OptionValues.of(name, provider.options(), options))
-                .linear(new LinearLayer(SITE, 1, 1));
+                .linear(layer);
+    }
+
+    /** Gives a state vector of length 1 another value. */
+    void set(String name, float value) {
+        backend.write(state.get(name), new float[] {value});
     }
 
     LinearPlan plan() {

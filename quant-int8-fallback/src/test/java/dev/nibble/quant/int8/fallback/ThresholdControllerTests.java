@@ -3,14 +3,17 @@ package dev.nibble.quant.int8.fallback;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.quant.Criterion;
 import dev.nibble.quant.Granularity;
 import dev.nibble.quant.Statistic;
+import dev.nibble.reference.BlockMetric;
 import dev.nibble.reference.ReferenceStateProgram;
 import dev.nibble.spi.Control;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateVector;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
@@ -29,8 +32,11 @@ class ThresholdControllerTests {
         Layer(boolean flipDamping) {
             settings = new FallbackSettings(
                     new Granularity.PerBlock(128, 128),
+                    Criterion.ABSMAX,
                     FallbackSettings.ThresholdMode.DELAYED,
                     false,
+                    false,
+                    Optional.empty(),
                     0.1f,
                     0.3f,
                     1.3f,
@@ -67,12 +73,22 @@ class ThresholdControllerTests {
 
         /** A step over blocks with these metrics; gives the rate of its forward pass. */
         double step(float[] metrics) {
+            return step(metrics, get("threshold"));
+        }
+
+        /** A step with a threshold that at most 30 % of the blocks, ascending, lie above. */
+        double cappedStep(float[] metrics) {
+            return step(metrics, Math.max(get("threshold"), BlockMetric.quantile(metrics, 1 - (double) 0.3f)));
+        }
+
+        private double step(float[] metrics, float threshold) {
             int flagged = 0;
             for (float metric : metrics) {
-                flagged += metric > get("threshold") ? 1 : 0;
+                flagged += metric > threshold ? 1 : 0;
             }
             float rate = (float) flagged / metrics.length;
-            step(rate);
+            forward(threshold, rate);
+            optimizer(false);
             return rate;
         }
     }
@@ -330,6 +346,37 @@ class ThresholdControllerTests {
             outside += step >= SETTLED && !inWindow(rate) ? 1 : 0;
         }
         assertTrue(outside >= steps / 3, outside + " of " + steps + " steps outside");
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {2.0, 1.0, 0.3, 0.02})
+    void cappedThresholdNeverPassesTheWindowAndSettlesWithoutDamping(double sigma) {
+        // The cap lifts the threshold at once; from above it sinks by 1.3 a step, ln 100 / ln 1.3 = 17.6 steps, and the
+        // cap
+        // catches it where it would fall through a narrow distribution.
+        float[] metrics = logNormal(sigma);
+        for (float factor : new float[] {0.01f, 100}) {
+            Layer layer = new Layer(false);
+            layer.state.put("threshold", new float[] {factor * right(metrics)});
+            for (int step = 0; step < 100; step++) {
+                double rate = layer.cappedStep(metrics);
+                assertTrue(rate <= 0.3f, "rate " + rate + " at step " + step);
+                assertTrue(rate >= 0.1f || (factor > 1 && step < 20), "rate " + rate + " at step " + step);
+            }
+            assertEquals(0, layer.get("flips"), "the rate is never too high");
+        }
+    }
+
+    @Test
+    void cappedThresholdFollowsActivationsThatGrowAtOnce() {
+        float[] metrics = logNormal(0.3);
+        Layer layer = layer(right(metrics));
+        for (int step = 0; step < 50; step++) {
+            for (int i = 0; i < metrics.length; i++) {
+                metrics[i] *= 1.5f;
+            }
+            assertEquals(0.3, layer.cappedStep(metrics), 1.0 / BLOCKS, "step " + step);
+        }
     }
 
     @ParameterizedTest

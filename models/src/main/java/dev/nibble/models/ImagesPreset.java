@@ -1,0 +1,119 @@
+package dev.nibble.models;
+
+import static dev.nibble.models.Setting.integer;
+
+import dev.nibble.models.data.ImageBatches;
+import dev.nibble.models.data.ImageData;
+import dev.nibble.models.layers.MlpKind;
+import dev.nibble.models.layers.VitShape;
+import dev.nibble.models.train.ImageTask;
+import dev.nibble.models.train.Task;
+import dev.nibble.models.train.TaskKind;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.Names;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * A small vision transformer on the images of IDX files, those of MNIST and of Fashion-MNIST. With images of 28x28, every
+ * projection multiplies matrices whose sides are multiples of 128.
+ */
+final class ImagesPreset implements Preset {
+    private static final TrainingSettings TRAINING = new TrainingSettings(600, "0.002", 50, "0.05");
+    private static final String DATA = "data.path";
+
+    @Override
+    public String name() {
+        return "images";
+    }
+
+    @Override
+    public String description() {
+        return "small vision transformer on IDX files such as Fashion-MNIST, in a folder that --data names";
+    }
+
+    @Override
+    public TaskKind kind() {
+        return TaskKind.CLASSIFICATION;
+    }
+
+    @Override
+    public List<Setting> settings() {
+        return TRAINING.after(
+                integer("model.patch", 7, "side of a patch, in pixels; divides those of the images"),
+                integer("model.width", 128, "features of the residual stream"),
+                integer("model.heads", 4, "attention heads"),
+                integer("model.hidden", 256, "features between the linear layers of a feed-forward layer"),
+                integer("model.layers", 4, "blocks"),
+                new Setting("model.mlp", Setting.Type.TEXT, "swiglu", "the feed-forward layers: swiglu or relu"),
+                new Setting(DATA, Setting.Type.TEXT, "", "folder with the IDX files; the same as --data"),
+                integer("data.classes", 10, "classes of the labels"),
+                integer("data.batch", 128, "images in a micro-batch"),
+                integer("data.validationImages", 0, "test images in an evaluation; 0 for all"));
+    }
+
+    @Override
+    public List<LinearLayer> layers(SettingValues values) {
+        values.requireIn("data.batch", 1, 1 << 20);
+        values.requireIn("data.validationImages", 0, Integer.MAX_VALUE);
+        TRAINING.spec(values);
+        return shape(values).linears();
+    }
+
+    @Override
+    public String ownQuantizer(LinearLayer layer) {
+        String name = layer.site().name();
+        return name.equals(VitShape.PATCH) || name.equals(VitShape.HEAD) ? "fp32" : "";
+    }
+
+    @Override
+    public void requireData(SettingValues values) {
+        if (values.text(DATA).isEmpty()) {
+            throw new IllegalArgumentException(
+                    "preset images has no data, but needs a folder with IDX files; name it with --data DIR");
+        }
+        ImageData.Header header = ImageData.header(values.path(DATA));
+        ImageBatches.tokens(header.rows(), header.cols(), values.integer("model.patch"));
+        ImageTask.checkBatch(values.integer("data.batch"), header.rows(), header.cols());
+        ImageTask.checkValidationImages(validationImages(values, header.testImages()), header.testImages());
+    }
+
+    private static int validationImages(SettingValues values, int all) {
+        int wanted = values.integer("data.validationImages");
+        return wanted == 0 ? all : wanted;
+    }
+
+    @Override
+    public Task prepare(SettingValues values) {
+        requireData(values);
+        ImageData data = ImageData.read(values.path(DATA), values.integer("data.classes"));
+        return new ImageTask(
+                shape(values),
+                data,
+                values.integer("data.batch"),
+                validationImages(values, data.test().count()),
+                TRAINING.spec(values));
+    }
+
+    private static VitShape shape(SettingValues values) {
+        return new VitShape(
+                values.integer("model.patch"),
+                values.integer("data.classes"),
+                values.integer("model.width"),
+                values.integer("model.heads"),
+                values.integer("model.hidden"),
+                values.integer("model.layers"),
+                mlp(values.text("model.mlp")));
+    }
+
+    private static MlpKind mlp(String name) {
+        List<String> known = Arrays.stream(MlpKind.values())
+                .map(kind -> kind.name().toLowerCase(Locale.ROOT))
+                .toList();
+        if (!known.contains(name)) {
+            throw new IllegalArgumentException("setting model.mlp is '" + name + "'; " + Names.suggest(name, known));
+        }
+        return MlpKind.valueOf(name.toUpperCase(Locale.ROOT));
+    }
+}

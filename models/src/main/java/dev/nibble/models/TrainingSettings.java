@@ -1,0 +1,64 @@
+package dev.nibble.models;
+
+import static dev.nibble.models.Setting.integer;
+import static dev.nibble.models.Setting.number;
+
+import dev.nibble.models.train.FineTuning;
+import dev.nibble.models.train.Schedule;
+import dev.nibble.models.train.TrainingSpec;
+import dev.nibble.spi.AdamW;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The settings {@code train.*}, the same in every preset but for their defaults.
+ *
+ * @param steps optimizer steps
+ * @param learningRate largest learning rate
+ * @param warmup steps until it is reached
+ * @param weightDecay decoupled weight decay
+ */
+record TrainingSettings(int steps, String learningRate, int warmup, String weightDecay) {
+    private static final float BETA1 = 0.9f;
+    private static final float BETA2 = 0.95f;
+    private static final float EPSILON = 1e-8f;
+    private static final double FLOOR = 0.1; // share of the learning rate that is left at the end
+
+    /** {@return the settings of a preset: its own, then these} */
+    List<Setting> after(Setting... own) {
+        List<Setting> settings = new ArrayList<>(List.of(own));
+        settings.add(integer("train.steps", steps, "optimizer steps, unless --steps is given"));
+        settings.add(number("train.learningRate", learningRate, "largest learning rate"));
+        settings.add(integer("train.warmup", warmup, "steps until the learning rate is reached"));
+        settings.add(integer(
+                "train.fineTuneSteps", 0, "steps after those, in which a quantizer may spend more bits; 0 for none"));
+        settings.add(number(
+                "train.fineTunePeak", "0", "largest learning rate of those; 0 for the value of train.learningRate"));
+        settings.add(number("train.weightDecay", weightDecay, "decoupled weight decay of the linear layers"));
+        settings.add(number("train.clip", "1.0", "largest norm of all gradients that is not scaled down"));
+        settings.add(integer("train.microBatches", 1, "batches whose gradients are added up in a step"));
+        settings.add(integer("train.evaluateEvery", 0, "steps between evaluations; 0 for one at the end only"));
+        settings.add(
+                integer("train.telemetryEvery", 10, "steps between records of how inputs were quantized; 0 for none"));
+        return List.copyOf(settings);
+    }
+
+    /**
+     * {@return how to train}
+     *
+     * @throws IllegalArgumentException naming a value that does not fit
+     */
+    TrainingSpec spec(SettingValues values) {
+        double learningRate = values.number("train.learningRate");
+        double peak = values.number("train.fineTunePeak");
+        return new TrainingSpec(
+                values.integer("train.steps"),
+                values.integer("train.microBatches"),
+                new Schedule(learningRate, values.integer("train.warmup"), FLOOR),
+                new FineTuning(values.integer("train.fineTuneSteps"), peak == 0 ? learningRate : peak),
+                new AdamW(BETA1, BETA2, EPSILON, (float) values.number("train.weightDecay")),
+                (float) values.number("train.clip"),
+                values.integer("train.evaluateEvery"),
+                values.integer("train.telemetryEvery"));
+    }
+}

@@ -1,0 +1,62 @@
+package dev.nibble.models.layers;
+
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.Site;
+import java.util.List;
+
+/**
+ * Sizes of a {@link Block}.
+ *
+ * @param width features of the residual stream
+ * @param heads attention heads
+ * @param hidden features between the linear layers of the feed-forward layer
+ * @param attention who sees whom
+ * @param mlp what the feed-forward layer is
+ */
+record BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp) {
+    /** Linear layers of a block. */
+    static final int LINEARS = 4;
+
+    /** Notes what is wrong with the sizes of blocks. */
+    static void check(List<String> problems, int width, int heads, int hidden, int layers) {
+        int before = problems.size();
+        require(problems, "width", width);
+        require(problems, "heads", heads);
+        require(problems, "hidden", hidden);
+        require(problems, "layers", layers);
+        if (problems.size() == before && width % (2L * heads) != 0) {
+            problems.add("width is %d, but must be a multiple of 2 x heads = %d, so that each head has an even size"
+                    .formatted(width, 2L * heads));
+        }
+    }
+
+    /** Notes a size that is out of range. */
+    static void require(List<String> problems, String name, int value) {
+        if (value < 1 || value > 1 << 20) {
+            problems.add(name + " is " + value + ", but must be in 1..1048576");
+        }
+    }
+
+    /** {@return the name of a block: what its layers' names begin with} */
+    static String prefix(int block) {
+        return "blocks." + block + ".";
+    }
+
+    /**
+     * {@return the linear layers of a block: attn.qkv, attn.out, mlp.gateUp or mlp.up, mlp.down}
+     *
+     * @param block number of the block
+     * @param ordinal ordinal of the first
+     */
+    List<LinearLayer> linears(int block, int ordinal) {
+        String prefix = prefix(block);
+        return List.of(
+                new LinearLayer(new Site(prefix + "attn.qkv", ordinal), width, 3L * width),
+                new LinearLayer(new Site(prefix + "attn.out", ordinal + 1), width, width),
+                new LinearLayer(
+                        new Site(prefix + "mlp." + mlp.firstLayer(), ordinal + 2),
+                        width,
+                        (long) mlp.firstOutputs() * hidden),
+                new LinearLayer(new Site(prefix + "mlp.down", ordinal + 3), hidden, width, mlp == MlpKind.RELU));
+    }
+}

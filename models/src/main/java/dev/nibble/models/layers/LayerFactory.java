@@ -1,0 +1,117 @@
+package dev.nibble.models.layers;
+
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.tensor.Shape;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Function;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * Makes the layers of a transformer with their first weights, and gathers the parameters in the order they are made.
+ *
+ * <p>First weights are normal with the deviation that the model says, divided by {@code sqrt(2 · layers)} where a branch
+ * joins the residual stream (Radford et al. 2019); norms start at 1. They depend on the seed alone. Weight decay applies
+ * to the matrices of the linear layers, not to norms and tables.
+ */
+final class LayerFactory {
+    private final Backend backend;
+    private final long seed;
+    private final Function<LinearLayer, LinearQuantizer> quantizers;
+    private final ToDoubleFunction<LinearLayer> deviation;
+    private final double joining; // divides deviations
+    private final List<Parameter> parameters = new ArrayList<>();
+
+    /**
+     * Prepares.
+     *
+     * @param backend computes
+     * @param seed seed of the first weights
+     * @param quantizers how each linear layer is computed
+     * @param deviation standard deviation of the first weights of a layer
+     * @param layers blocks of the model
+     */
+    LayerFactory(
+            Backend backend,
+            long seed,
+            Function<LinearLayer, LinearQuantizer> quantizers,
+            ToDoubleFunction<LinearLayer> deviation,
+            int layers) {
+        this.backend = backend;
+        this.seed = seed;
+        this.quantizers = quantizers;
+        this.deviation = deviation;
+        this.joining = Math.sqrt(2.0 * layers);
+    }
+
+    /** {@return what was made, each once} */
+    List<Parameter> parameters() {
+        return List.copyOf(parameters);
+    }
+
+    /**
+     * {@return a block}
+     *
+     * @param layers its linear layers, as {@link BlockShape#linears} gives them
+     */
+    Block block(int index, BlockShape shape, List<LinearLayer> layers) {
+        String prefix = BlockShape.prefix(index);
+        RmsNorm attentionNorm = norm(prefix + "attn.norm.weight", shape.width(), layers.get(0));
+        SelfAttention attention = new SelfAttention(
+                backend, shape.heads(), shape.attention(), linear(layers.get(0)), joining(layers.get(1)));
+        RmsNorm mlpNorm = norm(prefix + "mlp.norm.weight", shape.width(), layers.get(2));
+        QuantizedLinear first = linear(layers.get(2));
+        QuantizedLinear down = joining(layers.get(3));
+        Mlp mlp = switch (shape.mlp()) {
+            case SWIGLU -> new SwiGluMlp(backend, first, down);
+            case RELU -> new ReluMlp(backend, first, down);
+        };
+        return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
+    }
+
+    /** {@return a linear layer with a weight of its own} */
+    QuantizedLinear linear(LinearLayer layer) {
+        return linear(layer, deviation.applyAsDouble(layer));
+    }
+
+    private QuantizedLinear joining(LinearLayer layer) {
+        return linear(layer, deviation.applyAsDouble(layer) / joining);
+    }
+
+    private QuantizedLinear linear(LinearLayer layer, double ownDeviation) {
+        Shape shape = Shape.of(layer.out(), layer.in());
+        String name = layer.site().name() + ".weight";
+        Parameter weight = parameter(name, shape, true, normal(layer.site().ordinal(), shape, ownDeviation));
+        return new QuantizedLinear(backend, layer, quantizers.apply(layer), weight);
+    }
+
+    /**
+     * {@return a norm that starts at 1}
+     *
+     * @param reader the linear layer that reads its output: its quantizer says how the norm keeps its input
+     */
+    RmsNorm norm(String name, int width, LinearLayer reader) {
+        float[] ones = new float[width]; // [width]
+        Arrays.fill(ones, 1f);
+        Parameter weight = parameter(name, Shape.of(width), false, ones);
+        return new RmsNorm(backend, weight, quantizers.apply(reader).context());
+    }
+
+    /** {@return a table of vectors} */
+    Parameter table(String name, int ordinal, Shape shape, double ownDeviation) {
+        return parameter(name, shape, false, normal(ordinal, shape, ownDeviation));
+    }
+
+    private float[] normal(int ordinal, Shape shape, double ownDeviation) {
+        return InitialWeights.normal(seed, ordinal, shape, ownDeviation);
+    }
+
+    private Parameter parameter(String name, Shape shape, boolean decay, float[] values) {
+        Parameter parameter = Parameter.create(backend, name, shape, decay, values);
+        parameters.add(parameter);
+        return parameter;
+    }
+}

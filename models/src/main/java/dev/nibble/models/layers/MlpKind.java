@@ -1,0 +1,27 @@
+package dev.nibble.models.layers;
+
+/** What stands between the linear layers of a feed-forward layer. */
+public enum MlpKind {
+    /** {@link SwiGluMlp}: a gate. */
+    SWIGLU("gateUp", 2),
+    /** {@link ReluMlp}: the input of the second linear layer is never negative. */
+    RELU("up", 1);
+
+    private final String firstLayer;
+    private final int firstOutputs;
+
+    MlpKind(String firstLayer, int firstOutputs) {
+        this.firstLayer = firstLayer;
+        this.firstOutputs = firstOutputs;
+    }
+
+    /** {@return the name of the first linear layer} */
+    String firstLayer() {
+        return firstLayer;
+    }
+
+    /** {@return features that the first linear layer makes for each hidden one} */
+    int firstOutputs() {
+        return firstOutputs;
+    }
+}
