@@ -12,14 +12,13 @@ import jdk.incubator.vector.VectorSpecies;
 final class BlockAmax {
     private static final VectorSpecies<Float> LANES = TileKernel.LANES;
     private static final int MAGNITUDE = 0x7FFFFFFF;
-    private static final int TASK_ELEMENTS = 1 << 15;
 
     private BlockAmax() {}
 
     /** {@return amax of each block, in the grid's order; NaN if an element is NaN} */
     static float[] of(Workers workers, BlockGrid grid, float[] x) {
         int blockCols = grid.blockCols();
-        int rowsOfTask = Math.max(1, TASK_ELEMENTS / grid.cols());
+        int rowsOfTask = Math.max(1, Workers.TASK_ELEMENTS / grid.cols());
         int height = Math.min(grid.height(), rowsOfTask); // of a piece: a block, or a part of a tall one
         int piecesOfBlock = Math.ceilDiv(grid.height(), height);
         int piecesOfTask = Math.max(1, rowsOfTask / height);

@@ -1,30 +1,22 @@
 package dev.nibble.backend.cpu;
 
+import dev.nibble.gemm.Arithmetic;
 import dev.nibble.gemm.Epilogue;
-import dev.nibble.gemm.Term;
-import dev.nibble.tensor.DType;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Computes areas of D. For each block of the contraction, the area's panels of A are packed and stay in the L2 cache;
  * each panel of B stays in the L1 cache while all of them meet it.
  *
  * @param order parts, segments and blocks of the contraction
- * @param family arithmetic of the operands
- * @param terms plane pairs, in order
- * @param planesA planes of A by number
- * @param planesB packed planes of B by number
+ * @param arithmetic of the operands
+ * @param planesA planes of A, one for each term
+ * @param planesB packed planes of B, one for each term
  * @param out where the sums go
  */
 record BlockProduct(
-        SumOrder order,
-        DType.Family family,
-        List<Term> terms,
-        Map<Integer, OperandPlane> planesA,
-        Map<Integer, PackedPlane> planesB,
-        Result out) {
+        SumOrder order, Arithmetic arithmetic, List<OperandPlane> planesA, List<PackedPlane> planesB, Result out) {
     private static final int HEIGHT = TileKernel.HEIGHT;
     private static final int WIDTH = TileKernel.WIDTH;
     private static final int TILE = TileKernel.TILE;
@@ -39,8 +31,10 @@ record BlockProduct(
      * @param firstColumn column of D of the first packed row of B
      * @param endColumn end of the packed rows of B in D
      * @param epilogue what happens to the sum
+     * @param continues whether the sum goes on from what D holds; there is one part then
      */
-    record Result(float[] d, int rows, int columns, int firstColumn, int endColumn, Epilogue epilogue) {}
+    record Result(
+            float[] d, int rows, int columns, int firstColumn, int endColumn, Epilogue epilogue, boolean continues) {}
 
     /**
      * Tiles of D.
@@ -71,15 +65,18 @@ record BlockProduct(
 
     void run(Area area, Buffers buffers) {
         Arrays.fill(buffers.acc(), 0, area.tiles() * TILE, 0f);
+        if (out.continues()) {
+            forEachRow(area, (at, to, width) -> System.arraycopy(out.d(), to, buffers.acc(), at, width));
+        }
         int part = 0;
         for (SumOrder.Segment segment : order.segments()) {
             if (segment.part() != part) {
                 addPart(area, buffers, part);
                 part = segment.part();
             }
-            for (Term term : terms) {
-                OperandPlane a = planesA.get(term.planeA());
-                PackedPlane b = planesB.get(term.planeB());
+            for (int term = 0; term < planesA.size(); term++) {
+                OperandPlane a = planesA.get(term);
+                PackedPlane b = planesB.get(term);
                 for (int block = segment.firstBlock(); block < segment.endBlock(); block++) {
                     addBlock(a, b, block, area, buffers);
                 }
@@ -90,7 +87,8 @@ record BlockProduct(
             addPart(area, buffers, part);
             sum = buffers.total();
         }
-        store(area, sum);
+        float[] result = sum;
+        forEachRow(area, (at, to, width) -> storeRow(result, at, to, width));
     }
 
     private static void addPart(Area area, Buffers buffers, int part) {
@@ -134,7 +132,7 @@ record BlockProduct(
         SumOrder.Segment segment = order.segments().get(block.segment());
         int panelB = b.panelAt(block, column);
         float[] acc = buffers.acc();
-        if (family == DType.Family.FLOAT) {
+        if (arithmetic == Arithmetic.FLOAT) {
             TileKernel.chain(buffers.panels(), panelA, b.values, panelB, block.length(), acc, at, acc, at);
             return;
         }
@@ -165,15 +163,21 @@ record BlockProduct(
                 for (int j = 0; j < WIDTH; j++) {
                     if (b.present(gridB + j)) {
                         int element = i * WIDTH + j;
-                        float factor = a.grid[gridA + i] * b.grid[gridB + j];
-                        acc[at + element] = Math.fma(factor, tile[element], acc[at + element]);
+                        float scale = a.grid[gridA + i] * b.grid[gridB + j];
+                        acc[at + element] = Math.fma(scale, tile[element], acc[at + element]);
                     }
                 }
             }
         }
     }
 
-    private void store(Area area, float[] sum) {
+    /** A row of a tile: where it is in a buffer and in D, and how many columns of it are in D. */
+    @FunctionalInterface
+    private interface TileRow {
+        void at(int at, int to, int width);
+    }
+
+    private void forEachRow(Area area, TileRow action) {
         int at = 0;
         for (int column = area.fromColumn(); column < area.toColumn(); column++) {
             int first = out.firstColumn() + column * WIDTH;
@@ -182,7 +186,7 @@ record BlockProduct(
                 int top = row * HEIGHT;
                 int height = Math.min(HEIGHT, out.rows() - top);
                 for (int i = 0; i < height; i++) {
-                    storeRow(sum, at + i * WIDTH, (top + i) * out.columns() + first, width);
+                    action.at(at + i * WIDTH, (top + i) * out.columns() + first, width);
                 }
             }
         }

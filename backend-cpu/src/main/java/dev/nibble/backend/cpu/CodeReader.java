@@ -3,7 +3,7 @@ package dev.nibble.backend.cpu;
 import dev.nibble.host.HostTensor;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Fp8;
-import jdk.incubator.vector.ByteVector;
+import dev.nibble.tensor.Nibbles;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -18,10 +18,6 @@ final class CodeReader {
     private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Short> SHORTS =
             VectorSpecies.of(short.class, VectorShape.forBitSize(Math.max(64, LANES.vectorBitSize() / 2)));
-    private static final VectorSpecies<Byte> BYTES =
-            VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, LANES.vectorBitSize() / 4)));
-    // A 128-bit unit has no byte vector with as many lanes as it has floats.
-    private static final int BYTE_STEP = BYTES.length() == LANES.length() ? LANES.length() : Integer.MAX_VALUE;
     private static final float[] E4M3 = Fp8.decodeTable(DType.E4M3); // [256]
     private static final float[] E5M2 = Fp8.decodeTable(DType.E5M2); // [256]
 
@@ -31,7 +27,7 @@ final class CodeReader {
      * Reads neighbouring codes.
      *
      * @param codes of an operand format
-     * @param from index of the first
+     * @param from number of the first, counted with the rows' pitch
      * @param count how many
      * @param out receives the values from {@code at}
      */
@@ -43,7 +39,9 @@ final class CodeReader {
             case INT8 -> readInt8(codes.bytes(), from, count, out, at);
             case E4M3 -> readFp8(E4M3, 3, codes.bytes(), from, count, out, at);
             case E5M2 -> readFp8(E5M2, 2, codes.bytes(), from, count, out, at);
-            case INT4, UINT4, E3M0, E4M0, INT32 ->
+            case INT4, UINT4, E3M0 -> NibbleReader.read(codes.dtype(), codes.bytes(), from, count, out, at);
+            case E4M0 -> readE4m0(codes.bytes(), from, count, out, at);
+            case INT32 ->
                 throw new IllegalArgumentException(codes.label() + " is "
                         + codes.dtype().label() + ", but an operand needs one of the operand formats");
         }
@@ -51,12 +49,23 @@ final class CodeReader {
 
     private static void readInt8(byte[] codes, int from, int count, float[] out, int at) {
         int i = 0;
-        for (; i <= count - BYTE_STEP; i += BYTE_STEP) {
-            ((FloatVector) ByteVector.fromArray(BYTES, codes, from + i).convertShape(VectorOperators.B2F, LANES, 0))
+        for (; i <= count - ByteLanes.REACH; i += LANES.length()) {
+            ((FloatVector) ByteLanes.load(codes, from + i).convertShape(VectorOperators.I2F, LANES, 0))
                     .intoArray(out, at + i);
         }
         for (; i < count; i++) {
             out[at + i] = codes[from + i];
+        }
+    }
+
+    private static void readE4m0(byte[] codes, int from, int count, float[] out, int at) {
+        int i = 0;
+        for (; i <= count - ByteLanes.REACH; i += LANES.length()) {
+            IntVector code = ByteLanes.load(codes, from + i);
+            PowerLanes.value(code.and(0x7F), code).intoArray(out, at + i);
+        }
+        for (; i < count; i++) {
+            out[at + i] = Nibbles.value(DType.E4M0, codes[from + i] & 0xFF);
         }
     }
 
@@ -80,10 +89,8 @@ final class CodeReader {
 
     private static void readFp8(float[] table, int mantissa, byte[] codes, int from, int count, float[] out, int at) {
         int i = 0;
-        for (; i <= count - BYTE_STEP; i += BYTE_STEP) {
-            IntVector code =
-                    (IntVector) ByteVector.fromArray(BYTES, codes, from + i).convertShape(VectorOperators.B2I, INTS, 0);
-            decodeFp8(code, mantissa).intoArray(out, at + i);
+        for (; i <= count - ByteLanes.REACH; i += LANES.length()) {
+            decodeFp8(ByteLanes.load(codes, from + i), mantissa).intoArray(out, at + i);
         }
         for (; i < count; i++) {
             out[at + i] = table[codes[from + i] & 0xFF];

@@ -1,5 +1,7 @@
 package dev.nibble.backend.cpu;
 
+import dev.nibble.gemm.Arithmetic;
+import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Sampling;
 import dev.nibble.gemm.Term;
@@ -21,11 +23,10 @@ import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.ArrayBlockingQueue;
-import java.util.stream.Stream;
 
 /**
  * Matrix products with the Vector API, bit-equal to {@link ReferenceGemm} for any number of threads.
@@ -68,21 +69,56 @@ final class CpuGemm implements GemmBackend {
         HostOperand left = HostOperand.of(a);
         HostOperand right = HostOperand.of(b);
         ReferenceGemm.requireFit(spec, site, left, right, d);
-        if (isRare(spec, left, right)) {
+        boolean sampled = spec.sampling() == Sampling.LEVERAGE;
+        if (isRare(spec, left, right) || (sampled && !SampledProduct.isUsual(spec, left, right))) {
             reference.multiply(scope, spec, site, a, b, d);
             return;
         }
         runtime.log()
                 .launched(HostExecution.row(
-                        site, spec, left, right, kernelName(spec, left), computeType(family(spec, left))));
+                        site,
+                        spec,
+                        left,
+                        right,
+                        kernelName(spec, left),
+                        computeType(arithmetic(spec.terms().getFirst(), left, right))));
+        if (sampled) {
+            new SampledProduct(this, runtime, workers, spec, left, right, HostTensor.floats(d))
+                    .multiply(site, scope.context());
+            return;
+        }
+        List<PlaneUse> usesA = new ArrayList<>();
+        List<PlaneUse> usesB = new ArrayList<>();
+        for (Term term : spec.terms()) {
+            usesA.add(PlaneUse.of(left.planes().get(term.planeA()), left.rows(), term.weightA()));
+            usesB.add(PlaneUse.of(right.planes().get(term.planeB()), right.rows(), term.weightB()));
+        }
         SumOrder order = SumOrder.of(spec, left, right);
-        int m = (int) left.rows();
-        int n = (int) right.rows();
+        multiply(usesA, usesB, order, HostTensor.floats(d), spec.epilogue(), false);
+    }
+
+    /**
+     * Computes the terms of a product.
+     *
+     * @param usesA planes of A, one for each term
+     * @param usesB planes of B, one for each term
+     * @param d [rows of A, rows of B]
+     * @param continues whether the sums go on from what D holds
+     */
+    void multiply(
+            List<PlaneUse> usesA,
+            List<PlaneUse> usesB,
+            SumOrder order,
+            float[] d,
+            Epilogue epilogue,
+            boolean continues) {
+        int m = usesA.getFirst().rows();
+        int n = usesB.getFirst().rows();
         int columns = columnsAtATime(order.k());
         for (int column = 0; column < n; column += columns) {
             int endColumn = n - column > columns ? column + columns : n;
-            var out = new BlockProduct.Result(HostTensor.floats(d), m, n, column, endColumn, spec.epilogue());
-            multiplyColumns(spec, left, right, order, out);
+            var out = new BlockProduct.Result(d, m, n, column, endColumn, epilogue, continues);
+            multiplyColumns(usesA, usesB, order, out);
         }
     }
 
@@ -91,22 +127,19 @@ final class CpuGemm implements GemmBackend {
         boolean masked = spec.terms().stream()
                 .anyMatch(t -> a.planes().get(t.planeA()).masked()
                         || b.planes().get(t.planeB()).masked());
-        boolean mixed = spec.terms().stream()
-                        .map(t -> a.planes().get(t.planeA()).codes().dtype().family())
-                        .distinct()
-                        .count()
-                > 1;
-        boolean weighted = spec.terms().stream().anyMatch(t -> t.weightA() != 1 || t.weightB() != 1);
-        boolean unusual = Stream.concat(a.planes().stream(), b.planes().stream())
-                .map(plane -> plane.codes().dtype())
-                .anyMatch(format -> format.family() == DType.Family.INTEGER && format != DType.INT8);
-        Term first = spec.terms().getFirst();
-        boolean families = a.planes().get(first.planeA()).codes().dtype().family()
-                != b.planes().get(first.planeB()).codes().dtype().family();
-        if (weighted || unusual || families || spec.sampling() != Sampling.NONE) {
-            return true;
-        }
-        return mixed || (masked && family(spec, a) == DType.Family.FLOAT) || a.k() * TileKernel.WIDTH > LARGEST_PACKED;
+        Arithmetic first = arithmetic(spec.terms().getFirst(), a, b);
+        boolean mixed = spec.terms().stream().anyMatch(term -> arithmetic(term, a, b) != first);
+        return mixed || (masked && first == Arithmetic.FLOAT) || a.k() * TileKernel.WIDTH > LARGEST_PACKED;
+    }
+
+    private static Arithmetic arithmetic(Term term, HostOperand a, HostOperand b) {
+        return Arithmetic.of(
+                a.planes().get(term.planeA()).codes().dtype(),
+                b.planes().get(term.planeB()).codes().dtype());
+    }
+
+    private static Arithmetic arithmetic(PlaneUse a, PlaneUse b) {
+        return Arithmetic.of(a.plane().codes().dtype(), b.plane().codes().dtype());
     }
 
     /** {@return columns of D whose operand is packed at a time, a multiple of a tile's} */
@@ -115,28 +148,30 @@ final class CpuGemm implements GemmBackend {
         return Math.max(1, tiles) * TileKernel.WIDTH;
     }
 
-    private static DType.Family family(GemmSpec spec, HostOperand a) {
-        return a.planes().get(spec.terms().getFirst().planeA()).codes().dtype().family();
-    }
-
-    private void multiplyColumns(GemmSpec spec, HostOperand a, HostOperand b, SumOrder order, BlockProduct.Result out) {
+    private void multiplyColumns(List<PlaneUse> usesA, List<PlaneUse> usesB, SumOrder order, BlockProduct.Result out) {
         HostMemory memory = runtime.memory();
-        Map<Integer, OperandPlane> planesA = new TreeMap<>();
-        Map<Integer, PackedPlane> planesB = new TreeMap<>();
+        Map<PlaneUse, OperandPlane> planesA = new LinkedHashMap<>(); // terms may share a plane
+        Map<PlaneUse, PackedPlane> planesB = new LinkedHashMap<>();
         try {
-            for (Term term : spec.terms()) {
+            for (PlaneUse use : usesA) {
                 planesA.computeIfAbsent(
-                        term.planeA(),
-                        plane -> new OperandPlane(memory, a, plane, order, 0, out.rows(), TileKernel.HEIGHT));
+                        use, _ -> new OperandPlane(memory, use, order, 0, out.rows(), TileKernel.HEIGHT));
+            }
+            for (PlaneUse use : usesB) {
                 planesB.computeIfAbsent(
-                        term.planeB(),
-                        plane -> new PackedPlane(
-                                memory, b, plane, order, out.firstColumn(), out.endColumn() - out.firstColumn()));
+                        use,
+                        _ -> new PackedPlane(
+                                memory, use, order, out.firstColumn(), out.endColumn() - out.firstColumn()));
             }
             for (PackedPlane plane : planesB.values()) {
                 workers.forEach(plane.packTasks(), plane::pack);
             }
-            multiplyPacked(new BlockProduct(order, family(spec, a), spec.terms(), planesA, planesB, out));
+            multiplyPacked(new BlockProduct(
+                    order,
+                    arithmetic(usesA.getFirst(), usesB.getFirst()),
+                    usesA.stream().map(planesA::get).toList(),
+                    usesB.stream().map(planesB::get).toList(),
+                    out));
         } finally {
             planesA.values().forEach(OperandPlane::close);
             planesB.values().forEach(PackedPlane::close);
@@ -152,7 +187,7 @@ final class CpuGemm implements GemmBackend {
         int length = areas.stream().mapToInt(BlockProduct.Area::tiles).max().orElseThrow() * TileKernel.TILE;
         boolean parts = product.order().segments().stream().anyMatch(s -> s.part() > 0);
         boolean gathers =
-                product.family() == DType.Family.INTEGER && product.order().gathers();
+                product.arithmetic() == Arithmetic.EXACT && product.order().gathers();
         ArrayBlockingQueue<BlockProduct.Buffers> free = new ArrayBlockingQueue<>(threads);
         List<Tensor> tensors = new ArrayList<>();
         try {
@@ -220,24 +255,23 @@ final class CpuGemm implements GemmBackend {
 
     private static String kernelName(GemmSpec spec, HostOperand a) {
         PlaneSpec plane = a.planes().get(spec.terms().getFirst().planeA()).spec();
-        String format =
-                a.planes().get(spec.terms().getFirst().planeA()).codes().dtype().label();
+        DType format = a.planes().get(spec.terms().getFirst().planeA()).codes().dtype();
         String granularity = switch (plane.granularity()) {
             case Granularity.PerTensor _ -> "tensor";
             case Granularity.PerRow _ -> "row";
             case Granularity.PerBlock _ -> "block";
         };
-        return family(spec, a) == DType.Family.FLOAT
-                ? "cpu-vector-" + format
-                : "cpu-vector-" + format + "-" + granularity;
+        String name = format.family() == DType.Family.FLOAT
+                ? "cpu-vector-" + format.label()
+                : "cpu-vector-" + format.label() + "-" + granularity;
+        return spec.sampling() == Sampling.LEVERAGE ? name + "-sampled" : name;
     }
 
-    private static String computeType(DType.Family family) {
-        return switch (family) {
-            case INTEGER -> "int8 codes, exact sums in fp32 fma, fp32 scale";
-            case FP8 -> "fp8 codes, fp32 fma chains of 128, fp32 scale";
+    private static String computeType(Arithmetic arithmetic) {
+        return switch (arithmetic) {
+            case EXACT -> "integer codes, exact sums in fp32 fma, fp32 scale";
+            case CHAIN -> "codes, fp32 fma chains of 128, fp32 scale";
             case FLOAT -> "fp32 fma chain";
-            case INDEX -> throw new IllegalStateException("an operand cannot be an index");
         };
     }
 }

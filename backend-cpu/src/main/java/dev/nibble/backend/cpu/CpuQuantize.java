@@ -3,16 +3,12 @@ package dev.nibble.backend.cpu;
 import dev.nibble.host.HostQuantized;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.host.HostTensor;
-import dev.nibble.quant.Criterion;
 import dev.nibble.quant.HadamardSearch;
-import dev.nibble.quant.Overflow;
-import dev.nibble.quant.PlaneSource;
-import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
-import dev.nibble.quant.Rounding;
 import dev.nibble.quant.Statistic;
 import dev.nibble.quant.StraightThrough;
 import dev.nibble.quant.Transform;
+import dev.nibble.reference.OperandChecks;
 import dev.nibble.reference.ReferenceQuantize;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.Operand;
@@ -22,7 +18,7 @@ import dev.nibble.spi.Site;
 import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
-import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Tensor;
 import java.util.Map;
 
@@ -31,56 +27,58 @@ final class CpuQuantize implements QuantizeOps {
     private final HostRuntime runtime;
     private final Workers workers;
     private final ReferenceQuantize reference;
+    private final LearnedStep learnedStep;
 
     CpuQuantize(HostRuntime runtime, Workers workers) {
         this.runtime = runtime;
         this.workers = workers;
         this.reference = new ReferenceQuantize(runtime);
+        this.learnedStep = new LearnedStep(runtime.memory(), workers);
     }
 
     @Override
     public Quantized quantize(StepScope scope, QuantizeSpec spec, Site site, Tensor x, DeviceState state) {
         ReferenceQuantize.requireSupported(spec);
         ReferenceQuantize.requireNotEmpty(site, x);
-        if (isPlain(spec)) {
-            return reference.quantize(scope, spec, site, x, state);
+        var call = new QuantizeCall(scope, workers, spec, site, state, runtime.seed());
+        try (HostTensor values = transformed(spec.transform(), HostTensor.of(x), state)) {
+            HostQuantized quantized = new MatrixQuantizer(call, values).quantize();
+            if (!Float.isFinite(HostTensor.floats(quantized.statistics())[Statistic.AMAX.ordinal()])) {
+                runtime.noteNonFinite(site, spec.role());
+            }
+            return quantized;
         }
-        var rounding = new BlockRounding(scope, workers, spec, site, runtime.seed());
-        HostQuantized quantized =
-                new MatrixQuantizer(scope, workers, spec, site, HostTensor.of(x), state, rounding).quantize();
-        if (!Float.isFinite(HostTensor.floats(quantized.statistics())[Statistic.AMAX.ordinal()])) {
-            runtime.noteNonFinite(site, spec.role());
-        }
-        return quantized;
     }
 
-    /** What has no vector code. */
-    private static boolean isPlain(QuantizeSpec spec) {
-        return !(spec.transform() instanceof Transform.Identity)
-                || spec.operands().stream().flatMap(o -> o.planes().stream()).anyMatch(CpuQuantize::isPlain);
-    }
-
-    private static boolean isPlain(PlaneSpec plane) {
-        boolean knownSource = plane.source() instanceof PlaneSource.Value
-                || (plane.source() instanceof PlaneSource.Residual residual
-                        && residual.criterion() == Criterion.ABSMAX);
-        boolean knownFormat = plane.format().family() != DType.Family.INTEGER || plane.format() == DType.INT8;
-        boolean knownRounding = plane.rounding() == Rounding.NEAREST_EVEN || plane.format() == DType.INT8;
-        return !knownSource
-                || !knownFormat
-                || !knownRounding
-                || plane.overflow() != Overflow.SATURATE
-                || plane.scaleRule().needsWholeTensor();
+    /** {@return the matrix that is rounded, owned by the caller} */
+    private HostTensor transformed(Transform transform, HostTensor x, DeviceState state) {
+        if (transform instanceof Transform.Identity) {
+            return x.share();
+        }
+        int rows = OperandChecks.rows(x);
+        int cols = OperandChecks.cols(x);
+        MatrixTransform known = MatrixTransform.of(transform, state, cols);
+        HostTensor out = runtime.memory().allocate("transformed", x.dtype(), x.shape(), MemoryTag.SCRATCH);
+        known.apply(workers, HostTensor.floats(x), rows, cols, HostTensor.floats(out));
+        return out;
     }
 
     @Override
     public void search(StepScope scope, HadamardSearch search, Tensor x, Tensor w, DeviceState state) {
-        reference.search(scope, search, x, w, state);
+        if (search.top() > WholeLanes.LARGEST) {
+            reference.search(scope, search, x, w, state);
+        } else {
+            learnedStep.search(search, x, w, state);
+        }
     }
 
     @Override
     public void straightThrough(StepScope scope, StraightThrough clip, Tensor gradient, Tensor x, DeviceState state) {
-        reference.straightThrough(scope, clip, gradient, x, state);
+        if (clip.top() > WholeLanes.LARGEST) {
+            reference.straightThrough(scope, clip, gradient, x, state);
+        } else {
+            learnedStep.straightThrough(clip, gradient, x, state);
+        }
     }
 
     @Override

@@ -1,7 +1,6 @@
 package dev.nibble.backend.cpu;
 
 import dev.nibble.host.HostMemory;
-import dev.nibble.host.HostOperand;
 import dev.nibble.host.HostPlane;
 import dev.nibble.host.HostTensor;
 import dev.nibble.quant.Granularity;
@@ -36,9 +35,11 @@ final class OperandPlane implements AutoCloseable {
     /** Elements of the working memory that {@link #pack} needs. */
     static final int STAGE = LARGEST_WIDTH * STAGE_PITCH;
 
+    private final PlaneUse use;
     private final HostPlane plane;
     private final SumOrder order;
     private final int operandRows;
+    private final int storedPitch; // codes from one stored row to the next
     private final int firstRow;
     private final int rows;
     private final int width;
@@ -56,10 +57,12 @@ final class OperandPlane implements AutoCloseable {
      *
      * @param width rows of a tile
      */
-    OperandPlane(HostMemory memory, HostOperand operand, int plane, SumOrder order, int firstRow, int rows, int width) {
-        this.plane = operand.planes().get(plane);
+    OperandPlane(HostMemory memory, PlaneUse use, SumOrder order, int firstRow, int rows, int width) {
+        this.use = use;
+        this.plane = use.plane();
         this.order = order;
-        this.operandRows = (int) operand.rows();
+        this.operandRows = use.rows();
+        this.storedPitch = plane.pitch();
         this.firstRow = firstRow;
         this.rows = rows;
         this.width = width;
@@ -116,13 +119,10 @@ final class OperandPlane implements AutoCloseable {
             int group = (int) (order.segments().get(segment).from() / groupK) * rowGroups;
             int at = segment * paddedRows;
             Arrays.fill(grid, at + rows, at + paddedRows, 0f);
-            if (!plane.scaled()) {
-                Arrays.fill(grid, at, at + rows, 1f);
-            } else {
-                float[] scales = HostTensor.floats(plane.scales()); // [kGroups][rowGroups]
-                for (int row = 0; row < rows; row++) {
-                    grid[at + row] = scales[group + (firstRow + row) / groupRows];
-                }
+            float[] scales = HostTensor.floats(plane.scales()); // [kGroups][rowGroups], or empty
+            for (int row = 0; row < rows; row++) {
+                float scale = plane.scaled() ? scales[group + (firstRow + row) / groupRows] : 1;
+                grid[at + row] = use.sampleWeight(segment, firstRow + row) * (use.weight() * scale);
             }
             if (plane.masked()) {
                 spreadMask(segment, group, groupRows);
@@ -173,7 +173,7 @@ final class OperandPlane implements AutoCloseable {
         for (int k = 0; k < block.length(); k += step) {
             int count = Math.min(step, block.length() - k);
             for (int i = 0; i < count; i++) {
-                int codesAt = (block.from() + k + i) * operandRows + firstRow + from * width;
+                int codesAt = (block.from() + k + i) * storedPitch + firstRow + from * width;
                 CodeReader.read(plane.codes(), codesAt, real, stage, i * pitch);
                 Arrays.fill(stage, i * pitch + real, (i + 1) * pitch, 0f);
             }
@@ -201,7 +201,7 @@ final class OperandPlane implements AutoCloseable {
         for (int i = 0; i < width; i++) {
             int to = i * STAGE_PITCH;
             if (i < real) {
-                int from = (firstRow + tile * width + i) * order.k() + block.from();
+                int from = (firstRow + tile * width + i) * storedPitch + block.from();
                 CodeReader.read(plane.codes(), from, block.length(), stage, to);
             } else {
                 Arrays.fill(stage, to, to + block.length(), 0f);

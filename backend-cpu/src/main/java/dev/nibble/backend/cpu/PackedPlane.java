@@ -1,7 +1,6 @@
 package dev.nibble.backend.cpu;
 
 import dev.nibble.host.HostMemory;
-import dev.nibble.host.HostOperand;
 import dev.nibble.host.HostTensor;
 
 /**
@@ -24,8 +23,8 @@ final class PackedPlane implements AutoCloseable {
 
     final float[] values; // [START], then [block][tile][k][width]
 
-    PackedPlane(HostMemory memory, HostOperand operand, int plane, SumOrder order, int firstRow, int rows) {
-        this.plane = new OperandPlane(memory, operand, plane, order, firstRow, rows, TileKernel.WIDTH);
+    PackedPlane(HostMemory memory, PlaneUse use, SumOrder order, int firstRow, int rows) {
+        this.plane = new OperandPlane(memory, use, order, firstRow, rows, TileKernel.WIDTH);
         this.order = order;
         this.tensor =
                 OperandPlane.scratch(memory, "packed operand", START + (long) this.plane.paddedRows() * order.k());

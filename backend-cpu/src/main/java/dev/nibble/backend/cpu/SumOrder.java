@@ -49,16 +49,32 @@ record SumOrder(int k, List<Segment> segments, List<Block> blocks) {
         for (int part = 0; part < splits.parts(); part++) {
             long[] bounds = ReferenceGemm.bounds(spec, a, b, splits.from(part), splits.to(part, a.k()));
             for (int i = 0; i + 1 < bounds.length; i++) {
-                int from = (int) bounds[i];
-                int to = (int) bounds[i + 1];
-                int firstBlock = blocks.size();
-                for (int at = from; at < to; at += MAX_BLOCK) {
-                    blocks.add(new Block(segments.size(), at, Math.min(MAX_BLOCK, to - at)));
-                }
-                segments.add(new Segment(part, from, firstBlock, blocks.size()));
+                addSegment(segments, blocks, part, (int) bounds[i], (int) bounds[i + 1]);
             }
         }
         return new SumOrder((int) a.k(), segments, blocks);
+    }
+
+    /**
+     * {@return the order of a sum over gathered indices}
+     *
+     * @param bounds of its segments, ascending from 0
+     */
+    static SumOrder gathered(int[] bounds) {
+        List<Segment> segments = new ArrayList<>();
+        List<Block> blocks = new ArrayList<>();
+        for (int i = 0; i + 1 < bounds.length; i++) {
+            addSegment(segments, blocks, 0, bounds[i], bounds[i + 1]);
+        }
+        return new SumOrder(bounds[bounds.length - 1], segments, blocks);
+    }
+
+    private static void addSegment(List<Segment> segments, List<Block> blocks, int part, int from, int to) {
+        int firstBlock = blocks.size();
+        for (int at = from; at < to; at += MAX_BLOCK) {
+            blocks.add(new Block(segments.size(), at, Math.min(MAX_BLOCK, to - at)));
+        }
+        segments.add(new Segment(part, from, firstBlock, blocks.size()));
     }
 
     /** {@return whether some segment has several blocks, whose sums must be gathered before they are scaled} */

@@ -12,6 +12,9 @@ import java.util.function.IntConsumer;
  * chance; a task must therefore write what no other task of the operation reads or writes.
  */
 final class Workers implements AutoCloseable {
+    /** Elements of a task that passes over a matrix: enough to outweigh handing it out, and they stay in the L2 cache. */
+    static final int TASK_ELEMENTS = 1 << 15;
+
     private final int threads;
     private final ExecutorService executor;
 
@@ -57,6 +60,21 @@ final class Workers implements AutoCloseable {
         drain.run();
         awaitQuietly(done);
         rethrow(failure.get());
+    }
+
+    /** Part of the rows of a matrix. */
+    @FunctionalInterface
+    interface RowRun {
+        void accept(int fromRow, int toRow);
+    }
+
+    /** Passes over runs of rows that together are all rows, about {@link #TASK_ELEMENTS} elements each. */
+    void forEachRun(int rows, int cols, RowRun body) {
+        int rowsOfTask = Math.max(1, TASK_ELEMENTS / Math.max(1, cols));
+        forEach(Math.ceilDiv(rows, rowsOfTask), task -> {
+            int from = task * rowsOfTask;
+            body.accept(from, rows - from > rowsOfTask ? from + rowsOfTask : rows);
+        });
     }
 
     private static void awaitQuietly(CountDownLatch done) {
