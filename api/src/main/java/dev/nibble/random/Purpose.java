@@ -15,5 +15,8 @@ public final class Purpose {
     /** Which tokens enter the gradient of the weight. */
     public static final int SAMPLE_GRAD_WEIGHT = 5;
 
+    /** Where a model's outliers are, and their signs. */
+    public static final int OUTLIER = 15;
+
     private Purpose() {}
 }

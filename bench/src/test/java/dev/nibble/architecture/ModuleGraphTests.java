@@ -28,6 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
 class ModuleGraphTests {
     private static final Map<Reactor, Set<String>> ALLOWED = Map.of(
             Reactor.API, Set.of("static org.jspecify"),
+            Reactor.TESTKIT, Set.of("transitive dev.nibble.api", "transitive org.junit.jupiter.api"),
             Reactor.QUANT_INT4, Set.of("dev.nibble.api", "static org.jspecify"),
             Reactor.QUANT_LUQ, Set.of("dev.nibble.api", "static org.jspecify"),
             Reactor.QUANT_INT8_FALLBACK, Set.of("dev.nibble.api", "static org.jspecify"),

@@ -15,6 +15,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /** The compiled modules of this build, found beside this one. */
 enum Reactor {
     API("api", "dev.nibble.api", 60),
+    TESTKIT("testkit", "dev.nibble.testkit", 30),
     QUANT_INT4("quant-int4", "dev.nibble.quant.int4", 5),
     QUANT_LUQ("quant-luq", "dev.nibble.quant.luq", 5),
     QUANT_INT8_FALLBACK("quant-int8-fallback", "dev.nibble.quant.int8.fallback", 6),

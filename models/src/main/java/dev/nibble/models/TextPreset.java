@@ -1,9 +1,11 @@
 package dev.nibble.models;
 
 import static dev.nibble.models.Setting.integer;
+import static dev.nibble.models.Setting.number;
 
 import dev.nibble.models.data.ByteText;
 import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.layers.OutlierSpec;
 import dev.nibble.models.train.LanguageModelTask;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
@@ -41,6 +43,11 @@ final class TextPreset implements Preset {
                 integer("model.layers", 4, "decoder blocks"),
                 new Setting(
                         "model.tiedHead", Setting.Type.BOOLEAN, "false", "whether the head uses the embedding's table"),
+                number(
+                        "model.outlierRate",
+                        "0",
+                        "share of the inputs of mlp.gateUp and mlp.down that gets an outlier, which cancels in exact arithmetic"),
+                number("model.outlierSize", "256", "magnitude of these outliers"),
                 new Setting("data.path", Setting.Type.TEXT, "", "a text file; empty for the bundled Moby-Dick"),
                 integer("data.batch", 16, "sequences in a micro-batch"),
                 integer("data.sequence", 128, "tokens in a sequence"),
@@ -83,6 +90,7 @@ final class TextPreset implements Preset {
                 values.integer("model.heads"),
                 values.integer("model.hidden"),
                 values.integer("model.layers"),
-                values.flag("model.tiedHead"));
+                values.flag("model.tiedHead"),
+                new OutlierSpec(values.number("model.outlierRate"), values.number("model.outlierSize")));
     }
 }

@@ -12,10 +12,16 @@ import java.util.List;
  * @param hidden features between the linear layers of the feed-forward layer
  * @param attention who sees whom
  * @param mlp what the feed-forward layer is
+ * @param outliers what is put into the inputs of a SwiGLU layer's products
  */
-record BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp) {
+record BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp, OutlierSpec outliers) {
     /** Linear layers of a block. */
     static final int LINEARS = 4;
+
+    /** Makes sizes of a block without outliers. */
+    BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp) {
+        this(width, heads, hidden, attention, mlp, OutlierSpec.NONE);
+    }
 
     /** Notes what is wrong with the sizes of blocks. */
     static void check(List<String> problems, int width, int heads, int hidden, int layers) {

@@ -66,10 +66,15 @@ final class LayerFactory {
         QuantizedLinear first = linear(layers.get(2));
         QuantizedLinear down = joining(layers.get(3));
         Mlp mlp = switch (shape.mlp()) {
-            case SWIGLU -> new SwiGluMlp(backend, first, down);
+            case SWIGLU ->
+                new SwiGluMlp(backend, withOutliers(first, shape.outliers()), withOutliers(down, shape.outliers()));
             case RELU -> new ReluMlp(backend, first, down);
         };
         return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
+    }
+
+    private Linear withOutliers(QuantizedLinear linear, OutlierSpec outliers) {
+        return outliers.present() ? new OutlierLinear(backend, linear, linear.weight(), outliers, seed) : linear;
     }
 
     /** {@return a linear layer with a weight of its own} */

@@ -14,8 +14,10 @@ import java.util.List;
  * @param hidden features of gate and of up
  * @param layers blocks
  * @param tiedHead whether the head uses the embedding's table
+ * @param outliers what is put into the inputs of the feed-forward layers' products
  */
-public record LlamaShape(int vocabulary, int width, int heads, int hidden, int layers, boolean tiedHead) {
+public record LlamaShape(
+        int vocabulary, int width, int heads, int hidden, int layers, boolean tiedHead, OutlierSpec outliers) {
     /** Name of the layer that makes logits. */
     public static final String HEAD = "head";
 
@@ -31,6 +33,11 @@ public record LlamaShape(int vocabulary, int width, int heads, int hidden, int l
         if (!problems.isEmpty()) {
             throw new IllegalArgumentException("model: " + String.join("; ", problems));
         }
+    }
+
+    /** Makes sizes of a model without outliers. */
+    public LlamaShape(int vocabulary, int width, int heads, int hidden, int layers, boolean tiedHead) {
+        this(vocabulary, width, heads, hidden, layers, tiedHead, OutlierSpec.NONE);
     }
 
     /** {@return the linear layers: those of the blocks, then the head} */
@@ -49,7 +56,7 @@ public record LlamaShape(int vocabulary, int width, int heads, int hidden, int l
     }
 
     BlockShape block() {
-        return new BlockShape(width, heads, hidden, SelfAttention.Kind.DECODER, MlpKind.SWIGLU);
+        return new BlockShape(width, heads, hidden, SelfAttention.Kind.DECODER, MlpKind.SWIGLU, outliers);
     }
 
     LinearLayer head() {

@@ -36,7 +36,7 @@ import java.util.Optional;
  * <p>X and dY are quantized once each; W once an optimizer step, and its operands are kept until
  * {@link #releaseWeight}. Between the passes it keeps only the operand of X that the weight gradient reads.
  */
-public final class QuantizedLinear implements AutoCloseable {
+public final class QuantizedLinear implements Linear {
     private final Backend backend;
     private final LinearLayer layer;
     private final LinearQuantizer quantizer;
@@ -97,9 +97,19 @@ public final class QuantizedLinear implements AutoCloseable {
         return layer;
     }
 
-    /** {@return how the operation before this layer keeps its input: see {@link LinearQuantizer#context}} */
+    @Override
     public Optional<TensorCodec> context() {
         return quantizer.context();
+    }
+
+    @Override
+    public QuantizedLinear quantized() {
+        return this;
+    }
+
+    /** {@return W, not owned} */
+    Parameter weight() {
+        return weight;
     }
 
     /** {@return the quantizer's state on the device} */
@@ -123,6 +133,7 @@ public final class QuantizedLinear implements AutoCloseable {
      * @param x FP32, [tokens, in]; not modified, and it must not be modified before the backward pass
      * @return Y, FP32, [tokens, out], owned by the caller
      */
+    @Override
     public Tensor forward(StepScope scope, Tensor x) {
         StepContext context = scope.context();
         LinearPlan plan = plan(x.shape().rows(), context.phase());
@@ -181,6 +192,7 @@ public final class QuantizedLinear implements AutoCloseable {
      * @return dX, FP32, [tokens, in], owned by the caller
      * @throws IllegalStateException if no forward pass in training came before
      */
+    @Override
     public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         if (saved.isEmpty()) {
             throw new IllegalStateException("layer " + layer.site().name()

@@ -13,8 +13,8 @@ import java.util.List;
  */
 public final class SwiGluMlp implements Mlp {
     private final Backend backend;
-    private final QuantizedLinear gateUp;
-    private final QuantizedLinear down;
+    private final Linear gateUp;
+    private final Linear down;
     private final Deque<Kept> saved = new ArrayDeque<>();
 
     /**
@@ -24,7 +24,7 @@ public final class SwiGluMlp implements Mlp {
      * @param gateUp [2 · hidden, width], owned by this layer
      * @param down [width, hidden], owned by this layer
      */
-    public SwiGluMlp(Backend backend, QuantizedLinear gateUp, QuantizedLinear down) {
+    public SwiGluMlp(Backend backend, Linear gateUp, Linear down) {
         this.backend = backend;
         this.gateUp = gateUp;
         this.down = down;
@@ -32,7 +32,7 @@ public final class SwiGluMlp implements Mlp {
 
     @Override
     public List<QuantizedLinear> linears() {
-        return List.of(gateUp, down);
+        return List.of(gateUp.quantized(), down.quantized());
     }
 
     @Override
