@@ -48,7 +48,7 @@ import picocli.CommandLine.Option;
         })
 final class CompareCommand implements Action {
     private static final String RECORD = "compare.json";
-    private static final String DEFAULT_QUANTIZERS = "fp32,int8-row,int8-block,int8-fallback,fp8";
+    private static final String DEFAULT_QUANTIZERS = "fp32,int4,luq,int8-fallback,fp8";
 
     @Option(
             names = "--quantizers",
