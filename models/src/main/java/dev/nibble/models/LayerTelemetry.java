@@ -11,7 +11,7 @@ import java.util.TreeMap;
  * @param step number of the step, from 0
  * @param amax largest magnitude in the input
  * @param fallbackRate share of blocks with a residual, in [0, 1]; 0 if the quantizer has no fallback
- * @param threshold block amax above which a block fell back; 0 if the quantizer has no fallback
+ * @param threshold block metric (amax by default) above which a block fell back; 0 if the quantizer has no fallback
  * @param outlierRatio largest over median block amax; 0 if the quantizer has no fallback
  * @param state the quantizer's state vectors of length 1 after the step, by name, sorted
  */

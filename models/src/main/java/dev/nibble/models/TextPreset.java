@@ -47,7 +47,7 @@ final class TextPreset implements Preset {
                         "model.outlierRate",
                         "0",
                         "share of the inputs of mlp.gateUp and mlp.down that gets an outlier, which cancels in exact arithmetic"),
-                number("model.outlierSize", "256", "magnitude of these outliers"),
+                number("model.outlierSize", "1000", "magnitude of these outliers"),
                 new Setting("data.path", Setting.Type.TEXT, "", "a text file; empty for the bundled Moby-Dick"),
                 integer("data.batch", 16, "sequences in a micro-batch"),
                 integer("data.sequence", 128, "tokens in a sequence"),
