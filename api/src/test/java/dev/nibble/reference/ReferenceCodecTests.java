@@ -58,8 +58,8 @@ class ReferenceCodecTests {
             int col = i % cols / 128 * 128;
             int row = i / cols;
             double scale = (double) amax(x, row * cols + col, row * cols + Math.min(cols, col + 128)) / top;
-            // The scale, the multiplier, x · multiplier and code · scale are rounded once each: 4 · 2^-24 of at most
-            // top.
+            // The scale, the multiplier, x · multiplier and code · scale are rounded once each: 4 · 2^-24 of at
+            // most top.
             double bound = scale * (0.5 + top * 4 * Differences.U);
             assertEquals(x[i], decoded[i], bound, "element " + i);
             largest = Math.max(largest, Math.abs(x[i] - decoded[i]) / bound);
@@ -86,8 +86,8 @@ class ReferenceCodecTests {
 
     @Test
     void layoutIsTheOneDescribed() {
-        // top first: scale 1. Codes 511, -511, 1, -1, 2 of 10 bits: low bytes FF 01 01 FF 02, high fields 1, 2, 0, 3,
-        // 0.
+        // top first: scale 1. Codes 511, -511, 1, -1, 2 of 10 bits: low bytes FF 01 01 FF 02, high fields 1, 2, 0,
+        // 3, 0.
         EncodedTensor ten = encode(10, new float[] {511, -511, 1, -1, 2}, 1, 5);
         // two high bytes: byte 0 has codes 0, 2, 4, byte 1 codes 1, 3
         assertArrayEquals(new byte[] {-1, 1, 1, -1, 2, 0b000001, 0b1110}, bytes(ten));
@@ -156,10 +156,9 @@ class ReferenceCodecTests {
 
     @Test
     void relativeErrorsAreThoseOfTheMethodsTable() {
-        // Normal values in groups of 128: the method page measured 0.0065, 0.0016 and 0.0004 for 8, 10 and 12 bits, to
-        // two
-        // or one digits. Error ~ scale / sqrt(12) with scale = amax / top; over 2^14 groups the mean of amax² is known
-        // to 0.3 %, so half a unit of the last digit decides.
+        // Normal values in groups of 128: the method page measured 0.0065, 0.0016 and 0.0004 for 8, 10 and 12 bits,
+        // to two or one digits. Error ~ scale / sqrt(12) with scale = amax / top; over 2^14 groups the mean of
+        // amax² is known to 0.3 %, so half a unit of the last digit decides.
         int rows = 1 << 12;
         float[] x = Differences.normal(new SplittableRandom(1), rows * 512, 1); // [rows, 512]
         double[][] expected = {{8, 0.0065, 0.00005}, {10, 0.0016, 0.00005}, {12, 0.0004, 0.00005}};

@@ -33,9 +33,8 @@ class OutlierRunTests {
         RunResult plain = run("fp32", "0");
         RunResult outliers = run("fp32", "0.002"); // 4 and 6 outliers a pass of 64 tokens, width 32, hidden 48
         assertNotEquals(losses(plain), losses(outliers), "they are there");
-        // An outlier of 1000 leaves roundings of 1000 · 2^-24 = 6e-5 beside values of about 1. Twelve steps do not let
-        // them grow
-        // to a hundredth of the loss.
+        // An outlier of 1000 leaves roundings of 1000 · 2^-24 = 6e-5 beside values of about 1. Twelve steps do not
+        // let them grow to a hundredth of the loss.
         assertEquals(plain.finalValidationLoss(), outliers.finalValidationLoss(), 0.01);
     }
 

@@ -232,9 +232,8 @@ class FallbackLayerTests {
             assertArrayEquals(whole.y, joined);
             double largest = 0;
             for (int i = 0; i < whole.dw.length; i++) {
-                // Each of the two draws has a variance of at most s²/4 · Σ x̂² with s = amax / 127 of its block of dY,
-                // at most
-                // 1e-3 / 127; x̂ is x up to 2^-15 of its block's amax, which the factor 1.01 covers.
+                // Each of the two draws has a variance of at most s²/4 · Σ x̂² with s = amax / 127 of its block of
+                // dY, at most 1e-3 / 127; x̂ is x up to 2^-15 of its block's amax, which the factor 1.01 covers.
                 double squares = 0;
                 for (int token = 0; token < TOKENS; token++) {
                     squares += Math.pow(x[token * IN + i % IN], 2);

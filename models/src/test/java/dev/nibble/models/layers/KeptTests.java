@@ -118,9 +118,8 @@ class KeptTests {
     @Test
     void gradientsMoveByTheRoundingOfWhatIsPacked() {
         double[] errors = errors(MlpKind.SWIGLU);
-        // Uniform values lose scale / sqrt(12) = amax / (511 · 3.46) of rms amax / 1.73: 0.001 at 10 bits. Three such
-        // tensors,
-        // each entering a gradient with a weight of the order of 1, stay below 0.01.
+        // Uniform values lose scale / sqrt(12) = amax / (511 · 3.46) of rms amax / 1.73: 0.001 at 10 bits. Three
+        // such tensors, each entering a gradient with a weight of the order of 1, stay below 0.01.
         assertTrue(errors[1] > 1e-5 && errors[1] < 0.01, "10 bits: " + errors[1]);
         // Two bits are a factor of 4, four bits one of 16.
         assertEquals(4, errors[0] / errors[1], 1, "8 to 10 bits");
@@ -130,11 +129,10 @@ class KeptTests {
 
     @Test
     void reluLosesTheGradientOfFeaturesThatRoundToZero() {
-        // Of the positive features, normal with deviation d, those below amax / (2 · top), amax about 3 d, are lost: at
-        // 10 bits
-        // 0.8 · 3 / 1022 = 0.0023 of them. Each takes its whole share of the squared gradient of up with it: 0.048, if
-        // no
-        // gradient comes by another way. Two bits divide their number by 4, the error by 2.
+        // Of the positive features, normal with deviation d, those below amax / (2 · top), amax about 3 d, are
+        // lost: at 10 bits 0.8 · 3 / 1022 = 0.0023 of them. Each takes its whole share of the squared gradient of
+        // up with it: 0.048, if no gradient comes by another way. Two bits divide their number by 4, the error by
+        // 2.
         double[] errors = errors(MlpKind.RELU);
         assertTrue(errors[1] > 0.01 && errors[1] < 0.06, "10 bits: " + errors[1]);
         // A few dozen features are lost at 10 bits, about ten at 12, and one at 16: their numbers have that much
@@ -151,9 +149,8 @@ class KeptTests {
         Shape kept = Shape.of(TOKENS, activation);
         for (int bits : new int[] {8, 10, 12, 16}) {
             TensorCodec codec = new TensorCodec(bits);
-            // The inputs of two norms; gate and up of SwiGLU. ReLU's output is an FP32 operand, too, here: its codes
-            // come on
-            // top.
+            // The inputs of two norms; gate and up of SwiGLU. ReLU's output is an FP32 operand, too, here: its
+            // codes come on top.
             long saved = 2 * (4L * TOKENS * WIDTH - codec.bytes(INPUT))
                     + (mlp == MlpKind.SWIGLU ? 4 * kept.elements() : 0)
                     - codec.bytes(kept);

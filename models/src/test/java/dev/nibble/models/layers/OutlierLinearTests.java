@@ -75,8 +75,8 @@ class OutlierLinearTests {
                 OutlierLinear exact = wrap(fixture.linear("exact", weight), SPEC)) {
             Pass expected = pass(plain, StepContext.train(0, 0.1f));
             Pass actual = pass(exact, StepContext.train(0, 0.1f));
-            // A sum in which an outlier comes and goes has an error of at most (IN + 2) or (TOKENS + 2) roundings of
-            // SIZE · 1.
+            // A sum in which an outlier comes and goes has an error of at most (IN + 2) or (TOKENS + 2) roundings
+            // of SIZE · 1.
             double bound = (TOKENS + 2) * 0x1p-23 * SIZE;
             for (int i = 0; i < expected.y.length; i++) {
                 assertEquals(expected.y[i], actual.y[i], bound);

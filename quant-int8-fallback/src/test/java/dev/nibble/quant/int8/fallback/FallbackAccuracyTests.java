@@ -130,9 +130,8 @@ class FallbackAccuracyTests {
             errors.check();
             five += errors.five() / seeds.length;
         }
-        // 5 % is half of the blocks that hold an outlier or less: which rows are mended is chance, and the range of six
-        // draws
-        // bounds the mean of six others, not each of them.
+        // 5 % is half of the blocks that hold an outlier or less: which rows are mended is chance, and the range of
+        // six draws bounds the mean of six others, not each of them.
         assertBetween(0.10, 0.22, five, "5 % of the blocks fall back, mean of the draws");
     }
 
@@ -207,8 +206,8 @@ class FallbackAccuracyTests {
 
     @Test
     void tiedBlocksStayOutTogether() {
-        // A threshold cannot divide equal blocks. Of 20, 10 have amax 2 and 10 amax 1: the quantile 0.8 is 2, above it
-        // none.
+        // A threshold cannot divide equal blocks. Of 20, 10 have amax 2 and 10 amax 1: the quantile 0.8 is 2, above
+        // it none.
         Matrix tied = new Matrix(new float[16 * 320], 16, 320).map((_, col, _) -> col / 16 % 2 == 0 ? 2 : 1);
         Matrix equal = tied.map((_, _, _) -> 1);
         try (Step step = new Step(Step.quantizer("int8-fallback", Map.of("block", "16")), 0, true)) {

@@ -219,9 +219,8 @@ class FallbackGradientTests {
             Matrix halves = halfScales(input); // [in, tokens]
             Matrix absolute = gradient.map((_, _, v) -> Math.abs(v));
             double[] bound = absolute.timesTransposed(halves); // [out, in]
-            // Either sum has at most two roundings for each of its 2 · 2 terms and one of each product of scales, each
-            // at
-            // most 2^-24 of sum |dY| |X|; |q1 s1| and |q2 s2| are together less than 2 |X^| + s1.
+            // Either sum has at most two roundings for each of its 2 · 2 terms and one of each product of scales,
+            // each at most 2^-24 of sum |dY| |X|; |q1 s1| and |q2 s2| are together less than 2 |X^| + s1.
             double[] sums = absolute.timesTransposed(magnitudes); // [out, in]
             double largest = 0;
             for (int i = 0; i < bound.length; i++) {

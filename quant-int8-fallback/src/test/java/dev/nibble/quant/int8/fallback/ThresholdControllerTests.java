@@ -185,10 +185,9 @@ class ThresholdControllerTests {
 
     @Test
     void settledThresholdCatchesUpWithActivationsThatGrow() {
-        // alpha at its floor, e^0.0041, would fall behind activations that grow by 5 %, e^0.049, a step. It is squared
-        // from
-        // the third move on, and passes the drift after 4 squarings; by then threshold and activations are 0.25 apart,
-        // 0.8 sigma, which it makes good within a few moves.
+        // alpha at its floor, e^0.0041, would fall behind activations that grow by 5 %, e^0.049, a step. It is
+        // squared from the third move on, and passes the drift after 4 squarings; by then threshold and activations
+        // are 0.25 apart, 0.8 sigma, which it makes good within a few moves.
         float[] metrics = logNormal(0.3);
         Layer layer = layer(1);
         for (int step = 0; step < 20; step++) {
@@ -351,9 +350,8 @@ class ThresholdControllerTests {
     @ParameterizedTest
     @ValueSource(doubles = {2.0, 1.0, 0.3, 0.02})
     void cappedThresholdNeverPassesTheWindowAndSettlesWithoutDamping(double sigma) {
-        // The cap lifts the threshold at once; from above it sinks by 1.3 a step, ln 100 / ln 1.3 = 17.6 steps, and the
-        // cap
-        // catches it where it would fall through a narrow distribution.
+        // The cap lifts the threshold at once; from above it sinks by 1.3 a step, ln 100 / ln 1.3 = 17.6 steps, and
+        // the cap catches it where it would fall through a narrow distribution.
         float[] metrics = logNormal(sigma);
         for (float factor : new float[] {0.01f, 100}) {
             Layer layer = new Layer(false);

@@ -1,0 +1,2 @@
+/** Contracts that need several modules at once. */
+package dev.nibble.conformance;
