@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.nibble.host.HostOperand;
 import dev.nibble.host.HostTensor;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.Granularity;
@@ -23,7 +22,6 @@ import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -31,7 +29,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Codes, scales, masks and statistics equal the plain code's, bit for bit. */
 class CpuQuantizeTests {
-    private static final int[][] SHAPES = {{1, 1}, {1, 129}, {13, 127}, {127, 13}, {128, 257}, {257, 128}, {129, 129}};
+    private static final int[][] SHAPES = QuantizeCheck.SHAPES;
 
     private static final List<Granularity> GRANULARITIES = List.of(
             new Granularity.PerTensor(),
@@ -62,47 +60,6 @@ class CpuQuantizeTests {
         return planes;
     }
 
-    /** Values of all magnitudes, zeros of both signs, subnormals, a row and a column of zeros. */
-    private static float[] values(int rows, int cols, boolean finite) {
-        SplittableRandom random = new SplittableRandom(31L * rows + cols);
-        float[] special = {
-            0f, -0f, Float.MIN_VALUE, -0x1p-130f, 0x1p-119f, Float.MAX_VALUE, -Float.MAX_VALUE, 448f, 57344f
-        };
-        float[] values = Fixture.normal(rows * cols, 11);
-        for (int i = 0; i < values.length; i++) {
-            int draw = random.nextInt(40);
-            if (draw < special.length && i % 5 == 0) {
-                values[i] = special[draw];
-            } else if (draw > 35) {
-                values[i] *= (float) Math.pow(2, random.nextInt(60) - 30);
-            }
-            boolean zero = (rows > 2 && i / cols == 2) || (cols > 2 && i % cols == 1);
-            values[i] = zero ? (i % 2 == 0 ? 0f : -0f) : values[i];
-        }
-        if (!finite) {
-            values[values.length / 2] = Float.NaN;
-            values[values.length - 1] = Float.NEGATIVE_INFINITY;
-        }
-        return values;
-    }
-
-    private static void assertEqualToPlain(Fixture fixture, QuantizeSpec spec, Tensor x, DeviceState state) {
-        Quantized expected = fixture.plainQuantize.quantize(fixture.scope, spec, Fixture.SITE, x, state);
-        Quantized actual = fixture.quantize.quantize(fixture.scope, spec, Fixture.SITE, x, state);
-        for (OperandSpec operand : spec.operands()) {
-            Fixture.assertSameOperand(
-                    HostOperand.of(expected.operand(operand.contraction())),
-                    HostOperand.of(actual.operand(operand.contraction())),
-                    x.shape() + " " + operand);
-        }
-        Fixture.assertSameBits(
-                HostTensor.floats(expected.statistics()),
-                HostTensor.floats(actual.statistics()),
-                x.shape() + " " + spec);
-        expected.close();
-        actual.close();
-    }
-
     @ParameterizedTest
     @MethodSource("planes")
     void everyPlaneEqualsThePlainCode(PlaneSpec plane) {
@@ -110,11 +67,12 @@ class CpuQuantizeTests {
             try (Fixture fixture = new Fixture(threads)) {
                 for (int[] shape : SHAPES) {
                     for (boolean finite : new boolean[] {true, false}) {
-                        Tensor x = fixture.tensor(shape[0], shape[1], values(shape[0], shape[1], finite));
+                        Tensor x = fixture.tensor(shape[0], shape[1], QuantizeCheck.values(shape[0], shape[1], finite));
                         QuantizeSpec both = QuantizeSpec.both(Role.GRAD_OUTPUT, List.of(plane));
-                        assertEqualToPlain(fixture, both, x, Fixture.NO_STATE);
+                        QuantizeCheck.assertEqualToPlain(fixture, both, x, Fixture.NO_STATE);
                         OperandSpec rows = Fixture.spec(Contraction.ROWS, plane);
-                        assertEqualToPlain(fixture, new QuantizeSpec(Role.INPUT, List.of(rows)), x, Fixture.NO_STATE);
+                        QuantizeCheck.assertEqualToPlain(
+                                fixture, new QuantizeSpec(Role.INPUT, List.of(rows)), x, Fixture.NO_STATE);
                     }
                 }
             }
@@ -126,7 +84,8 @@ class CpuQuantizeTests {
         try (Fixture fixture = new Fixture(2)) {
             Tensor x = fixture.tensor(300, 260, Fixture.normal(300 * 260, 3));
             for (PlaneSpec plane : planes()) {
-                assertEqualToPlain(fixture, QuantizeSpec.both(Role.WEIGHT, List.of(plane)), x, Fixture.NO_STATE);
+                QuantizeCheck.assertEqualToPlain(
+                        fixture, QuantizeSpec.both(Role.WEIGHT, List.of(plane)), x, Fixture.NO_STATE);
             }
         }
     }
@@ -150,8 +109,8 @@ class CpuQuantizeTests {
             List<PlaneSpec> planes = List.of(first, PlaneSpec.residual(first, threshold));
             for (int[] shape : SHAPES) {
                 for (boolean finite : new boolean[] {true, false}) {
-                    Tensor x = fixture.tensor(shape[0], shape[1], values(shape[0], shape[1], finite));
-                    assertEqualToPlain(fixture, QuantizeSpec.both(Role.INPUT, planes), x, state);
+                    Tensor x = fixture.tensor(shape[0], shape[1], QuantizeCheck.values(shape[0], shape[1], finite));
+                    QuantizeCheck.assertEqualToPlain(fixture, QuantizeSpec.both(Role.INPUT, planes), x, state);
                 }
             }
         }
@@ -169,7 +128,8 @@ class CpuQuantizeTests {
             Tensor x = fixture.tensor(1 << 9, 1 << 9, values);
             PlaneSpec plane = PlaneSpec.unscaled(DType.valueOf(name));
             OperandSpec operand = Fixture.spec(Contraction.COLUMNS, plane);
-            assertEqualToPlain(fixture, new QuantizeSpec(Role.INPUT, List.of(operand)), x, Fixture.NO_STATE);
+            QuantizeCheck.assertEqualToPlain(
+                    fixture, new QuantizeSpec(Role.INPUT, List.of(operand)), x, Fixture.NO_STATE);
         }
     }
 
