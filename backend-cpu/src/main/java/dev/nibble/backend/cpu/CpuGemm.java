@@ -12,6 +12,7 @@ import dev.nibble.host.HostRuntime;
 import dev.nibble.host.HostTensor;
 import dev.nibble.quant.Granularity;
 import dev.nibble.quant.PlaneSpec;
+import dev.nibble.reference.LeverageSampling;
 import dev.nibble.reference.ReferenceGemm;
 import dev.nibble.spi.GemmBackend;
 import dev.nibble.spi.Operand;
@@ -69,7 +70,7 @@ final class CpuGemm implements GemmBackend {
         HostOperand left = HostOperand.of(a);
         HostOperand right = HostOperand.of(b);
         ReferenceGemm.requireFit(spec, site, left, right, d);
-        boolean sampled = spec.sampling() == Sampling.LEVERAGE;
+        boolean sampled = LeverageSampling.draws(spec, left, right);
         if (isRare(spec, left, right) || (sampled && !SampledProduct.isUsual(spec, left, right))) {
             reference.multiply(scope, spec, site, a, b, d);
             return;

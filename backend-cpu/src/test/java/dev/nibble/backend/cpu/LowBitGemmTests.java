@@ -127,6 +127,32 @@ class LowBitGemmTests {
     }
 
     @Test
+    void aSampledProductOfWhatIsNotFiniteIsNan() {
+        try (Fixture fixture = new Fixture(1)) {
+            float[] gradient = Fixture.normal(16 * 8, 1);
+            gradient[127] = Float.NEGATIVE_INFINITY;
+            HostOperand dy = fixture.operand(
+                    Product.GRAD_INPUT.roleA(),
+                    new OperandSpec(Contraction.COLUMNS, PlaneSpec.digits(SplitMode.UNBIASED)),
+                    fixture.tensor(16, 8, gradient));
+            HostOperand w = fixture.operand(
+                    Product.GRAD_INPUT.roleB(),
+                    Fixture.spec(Contraction.ROWS, plane(DType.INT4, Rounding.NEAREST_EVEN)),
+                    fixture.tensor(8, 4, Fixture.normal(8 * 4, 2)));
+            Tensor d = fixture.zeros(16, 4);
+            List<Term> terms = List.of(new Term(0, 0), new Term(1, 0));
+            fixture.gemm.multiply(
+                    fixture.scope,
+                    new GemmSpec(Product.GRAD_INPUT, terms, Sampling.LEVERAGE, Epilogue.STORE),
+                    Fixture.SITE,
+                    dy,
+                    w,
+                    d);
+            assertTrue(Float.isNaN(HostTensor.floats(d)[0]) && Float.isNaN(HostTensor.floats(d)[63]));
+        }
+    }
+
+    @Test
     void aSampledProductLeavesRowsOut() {
         try (Fixture fixture = new Fixture(2)) {
             int tokens = 128;
