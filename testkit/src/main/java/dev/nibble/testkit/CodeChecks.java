@@ -40,13 +40,17 @@ final class CodeChecks {
     void valuesAreCodesTimesScales() {
         try (Rig rig = subject.rig()) {
             for (int[] shape : SHAPES) {
-                Layer layer = subject.layer(shape[0], shape[1], shape[2]);
-                for (Role role : Subject.ROLES) {
-                    StoredTensor stored = rig.quantize(Rig.CONTEXT, Rig.SITE, layer.source(role, layer.normal(role)));
-                    for (StoredOperand operand : stored.operands()) {
-                        assertMeaning(role.label() + " " + operand.spec().contraction(), operand);
-                    }
-                }
+                assertMeanings(rig, subject.layer(shape[0], shape[1], shape[2]));
+            }
+        }
+    }
+
+    /** What the operands of a layer mean is Σ code · scale. */
+    static void assertMeanings(Rig rig, Layer layer) {
+        for (Role role : Subject.ROLES) {
+            StoredTensor stored = rig.quantize(Rig.CONTEXT, Rig.SITE, layer.source(role, layer.normal(role)));
+            for (StoredOperand operand : stored.operands()) {
+                assertMeaning(role.label() + " " + operand.spec().contraction(), operand);
             }
         }
     }
@@ -108,8 +112,7 @@ final class CodeChecks {
         }
         OperandSpec fp32 = new OperandSpec(Contraction.COLUMNS, List.of(PlaneSpec.unscaled(DType.FP32)));
         QuantizeSpec spec = new QuantizeSpec(role, transform, List.of(fp32));
-        StoredTensor stored = plain.quantize(
-                Rig.CONTEXT, Rig.SITE, new Rig.Source(spec, x, layer.quantizer().state()));
+        StoredTensor stored = plain.quantize(Rig.CONTEXT, Rig.SITE, new Rig.Source(spec, x, layer.state()));
         return new Matrix(stored.operand(Contraction.COLUMNS).dequantized(), x.rows(), x.cols());
     }
 
@@ -219,7 +222,7 @@ final class CodeChecks {
                 layer.plan(),
                 Product.OUTPUT,
                 Rig.SITE,
-                layer.quantizer().state(),
+                layer.state(),
                 role -> role == Role.INPUT ? x : layer.normal(role)); // [tokens, out]
         rig.backend().takeNonFinite();
         for (int col = 0; col < layer.out(); col++) {

@@ -65,10 +65,7 @@ final class DrawChecks {
         try (Rig rig = subject.rig();
                 Rig plain = Rig.reference()) {
             Matrix meant = CodeChecks.transformed(plain, layer, role, x);
-            Rig.Source source = new Rig.Source(
-                    layer.plan().quantize(role).only(contraction),
-                    x,
-                    layer.quantizer().state());
+            Rig.Source source = new Rig.Source(layer.plan().quantize(role).only(contraction), x, layer.state());
             StoredOperand first = operand(rig, 0, source, contraction);
             double[] expected = inOrderOf(first, meant); // [rows, k]
             DrawMoments moments = new DrawMoments(expected);
@@ -176,10 +173,7 @@ final class DrawChecks {
     }
 
     private static StoredOperand quantized(Rig rig, Layer layer, Role role, Matrix x) {
-        Rig.Source source = new Rig.Source(
-                layer.plan().quantize(role).only(Contraction.COLUMNS),
-                x,
-                layer.quantizer().state());
+        Rig.Source source = new Rig.Source(layer.plan().quantize(role).only(Contraction.COLUMNS), x, layer.state());
         return rig.quantize(Rig.CONTEXT, Rig.SITE, source).operand(Contraction.COLUMNS);
     }
 

@@ -184,6 +184,12 @@ public abstract class QuantizerContract {
         training().recomputationGivesTheSameBits();
     }
 
+    /** After three training steps, values are still codes times scales, and products what their operands mean, in each phase. */
+    @Test
+    public final void trainedLayersMeanWhatTheySay() {
+        training().trainedLayersMeanWhatTheySay();
+    }
+
     /** One, two and three threads train to the same bits. */
     @Test
     public final void threadsChangeNoNumber() {

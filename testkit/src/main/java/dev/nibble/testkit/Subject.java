@@ -10,6 +10,7 @@ import dev.nibble.spi.OptionValues;
 import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Quantizer;
 import dev.nibble.spi.QuantizerProvider;
+import dev.nibble.state.StateVector;
 import dev.nibble.tensor.Role;
 import dev.nibble.testkit.data.Matrix;
 import dev.nibble.testkit.run.Rig;
@@ -32,8 +33,20 @@ record Subject(QuantizerProvider provider, Map<String, String> options, Claims c
 
     private static final int FARTHEST = 256; // from an extent that is refused to one that is not
 
-    /** A layer that is not refused, with what a fresh one asks for. */
-    record Layer(LinearLayer layer, LinearQuantizer quantizer, LinearPlan plan, int tokens) {
+    /**
+     * A layer that is not refused.
+     *
+     * @param layer name and size
+     * @param plan in force
+     * @param tokens rows of X
+     * @param state with the values in force
+     */
+    record Layer(LinearLayer layer, LinearPlan plan, int tokens, List<StateVector> state) {
+        /** Makes a fresh layer. */
+        static Layer fresh(LinearLayer layer, LinearQuantizer quantizer, int tokens) {
+            return new Layer(layer, quantizer.plan(new PlanRequest(tokens, true)), tokens, quantizer.state());
+        }
+
         int in() {
             return (int) layer.in();
         }
@@ -52,13 +65,14 @@ record Subject(QuantizerProvider provider, Map<String, String> options, Claims c
             return role == Role.GRAD_OUTPUT ? out() : in();
         }
 
-        /** {@return normal numbers for X, W or dY} */
+        /** {@return normal numbers for X, W or dY; their magnitudes for an X that is never negative} */
         Matrix normal(Role role) {
-            return Matrix.normal(17 + role.code(), rows(role), cols(role), 1);
+            Matrix normal = Matrix.normal(17 + role.code(), rows(role), cols(role), 1);
+            return role == Role.INPUT && layer.nonNegativeInput() ? normal.map((_, _, v) -> Math.abs(v)) : normal;
         }
 
         Rig.Source source(Role role, Matrix x) {
-            return new Rig.Source(plan.quantize(role), x, quantizer.state());
+            return new Rig.Source(plan.quantize(role), x, state);
         }
     }
 
@@ -72,8 +86,7 @@ record Subject(QuantizerProvider provider, Map<String, String> options, Claims c
             for (LinearLayer layer :
                     List.of(sized(in + more, out), sized(in, out + more), sized(in + more, out + more))) {
                 if (!claims.refused().test(layer)) {
-                    LinearQuantizer quantizer = quantizer().linear(layer);
-                    return new Layer(layer, quantizer, quantizer.plan(new PlanRequest(tokens, true)), tokens);
+                    return Layer.fresh(layer, quantizer().linear(layer), tokens);
                 }
             }
         }

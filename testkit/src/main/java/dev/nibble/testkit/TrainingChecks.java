@@ -196,6 +196,25 @@ final class TrainingChecks {
         });
     }
 
+    /** What holds for a fresh layer's codes and products holds for one with state, in each phase. */
+    void trainedLayersMeanWhatTheySay() {
+        onNets(1, false, net -> {
+            for (int step = 0; step < 3; step++) {
+                net.train(step, batches(step));
+            }
+            for (PlannedLinear linear : net.linears()) {
+                for (PlanRequest.Phase phase : PlanRequest.Phase.values()) {
+                    LinearPlan plan = linear.plan(TOKENS, phase);
+                    Layer layer = new Layer(linear.layer(), plan, TOKENS, linear.stateVectors());
+                    try (Rig rig = subject.rig()) {
+                        CodeChecks.assertMeanings(rig, layer);
+                        ProductChecks.assertProducts(rig, layer);
+                    }
+                }
+            }
+        });
+    }
+
     void threadsChangeNoNumber() {
         Snapshot[] one = new Snapshot[Activation.values().length]; // [activations]
         for (int threads = 1; threads <= 3; threads++) {
@@ -247,9 +266,7 @@ final class TrainingChecks {
                 .toList();
         String what = product.label() + " of " + sized.site().name();
         assertFalse(own.isEmpty(), what + " has no row in the execution log");
-        LinearQuantizer quantizer = subject.quantizer().linear(sized);
-        LinearPlan plan = quantizer.plan(new PlanRequest(TOKENS, true));
-        Layer layer = new Layer(sized, quantizer, plan, TOKENS);
+        Layer layer = Layer.fresh(sized, subject.quantizer().linear(sized), TOKENS);
         String requested = requested(layer, product.roleA(), product.contractionA()) + " x "
                 + requested(layer, product.roleB(), product.contractionB());
         String stored = stored(layer, product.roleA(), product.contractionA()) + " x "
@@ -268,9 +285,8 @@ final class TrainingChecks {
 
     private String stored(Layer layer, Role role, Contraction contraction) {
         try (Rig rig = subject.rig()) {
-            Matrix x = layer.normal(role).map((_, _, v) -> Math.abs(v));
-            StoredOperand operand =
-                    rig.quantize(Rig.CONTEXT, Rig.SITE, layer.source(role, x)).operand(contraction);
+            StoredOperand operand = rig.quantize(Rig.CONTEXT, Rig.SITE, layer.source(role, layer.normal(role)))
+                    .operand(contraction);
             return operand.planes().stream()
                     .map(plane -> plane.format().label())
                     .collect(Collectors.joining("+"));
@@ -282,10 +298,11 @@ final class TrainingChecks {
             return;
         }
         Layer layer = subject.layer(EXTENT, EXTENT, EXTENT);
+        LinearQuantizer quantizer = subject.quantizer().linear(layer.layer());
         try (Rig rig = subject.rig();
                 Tensor x = rig.tensor(layer.normal(Role.INPUT));
                 PlannedLinear linear =
-                        new PlannedLinear(rig.backend(), layer.layer(), layer.quantizer(), layer.normal(Role.WEIGHT));
+                        new PlannedLinear(rig.backend(), layer.layer(), quantizer, layer.normal(Role.WEIGHT));
                 StepScope scope = rig.backend().beginStep(StepContext.train(0, 0))) {
             linear.forward(scope, x).close();
             double bytes =

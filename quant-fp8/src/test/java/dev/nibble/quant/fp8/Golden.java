@@ -1,60 +1,34 @@
 package dev.nibble.quant.fp8;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.util.zip.CRC32;
+import dev.nibble.testkit.data.GoldenData;
 
-/** Data that anyone can make again, their checksums, and what is measured of a round trip. */
+/** The conformance kit's data and checksums as arrays, and what is measured of a round trip. */
 final class Golden {
-    static final int ROWS = 256;
-    static final int COLS = 1024;
+    static final int ROWS = GoldenData.ROWS;
+    static final int COLS = GoldenData.COLS;
 
     private Golden() {}
 
-    /** Sums of four steps of a linear congruential generator: nearly normal, bounded. */
     static float[] generate(int seed, int count) {
-        int s = seed;
-        float[] x = new float[count]; // [count]
-        for (int i = 0; i < count; i++) {
-            int sum = 0;
-            for (int j = 0; j < 4; j++) {
-                s = s * 1664525 + 1013904223;
-                sum += s >>> 16;
-            }
-            x[i] = (float) (sum - 131070) / 37837f;
-        }
-        return x;
+        return GoldenData.generate(seed, 1, count).values(); // [count]
     }
 
     /** {@return data set 1: plain; 2: one large column; 3: rows and columns of very different size; [ROWS, COLS]} */
     static float[] data(int number) {
-        float[] x = generate(12345, ROWS * COLS); // [ROWS, COLS]
-        for (int row = 0; row < ROWS; row++) {
-            for (int col = 0; col < COLS; col++) {
-                int i = row * COLS + col;
-                if (number == 2 && col == 7) {
-                    x[i] *= 100f;
-                } else if (number == 3) {
-                    x[i] = x[i] * (float) (1 + col / 100) * Math.scalb(1f, -((7 * row) % 29));
-                }
-            }
-        }
-        return x;
+        return switch (number) {
+            case 1 -> GoldenData.plain().values();
+            case 2 -> GoldenData.withOutliers().values();
+            default -> GoldenData.ofManySizes().values();
+        };
     }
 
     static String crc(byte[] bytes) {
-        CRC32 crc = new CRC32();
-        crc.update(bytes);
-        return "%08X".formatted(crc.getValue());
+        return GoldenData.crc(bytes);
     }
 
     /** {@return the checksum of little-endian FP32} */
     static String crc(float[] values) {
-        ByteBuffer bytes = ByteBuffer.allocate(Float.BYTES * values.length).order(ByteOrder.LITTLE_ENDIAN);
-        for (float value : values) {
-            bytes.putFloat(value);
-        }
-        return crc(bytes.array());
+        return GoldenData.crc(values);
     }
 
     /** {@return scales [kGroups, rowGroups] in the order of the goldens, [rowGroups, kGroups]} */

@@ -18,12 +18,14 @@ import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
+import dev.nibble.state.StateVector;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import dev.nibble.testkit.data.Matrix;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
@@ -111,6 +113,19 @@ public final class PlannedLinear implements AutoCloseable {
         Set<String> names = new TreeSet<>(plan.beforeForward().results().keySet());
         plan.search().ifPresent(search -> names.add(search.state()));
         return names;
+    }
+
+    /** {@return the quantizer's state with its present values; not inside a step} */
+    public List<StateVector> stateVectors() {
+        List<StateVector> vectors = new ArrayList<>();
+        state.all().forEach((name, vector) -> {
+            List<Float> values = new ArrayList<>();
+            for (float value : backend.readFloats(vector)) {
+                values.add(value);
+            }
+            vectors.add(new StateVector(name, values));
+        });
+        return vectors;
     }
 
     /** {@return training steps that were not skipped} */
