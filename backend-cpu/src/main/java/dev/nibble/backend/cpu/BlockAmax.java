@@ -1,5 +1,8 @@
 package dev.nibble.backend.cpu;
 
+import dev.nibble.quant.Contraction;
+import dev.nibble.quant.Granularity;
+import dev.nibble.reference.ScaleGrid;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -44,6 +47,12 @@ final class BlockAmax {
             }
         }
         return amaxes;
+    }
+
+    /** {@return max|x| of a matrix [rows, cols]; NaN if an element is NaN} */
+    static float ofMatrix(Workers workers, float[] x, int rows, int cols) {
+        ScaleGrid whole = ScaleGrid.of(Contraction.COLUMNS, new Granularity.PerTensor(), rows, cols);
+        return of(workers, BlockGrid.of(whole, rows, cols), x)[0];
     }
 
     private static void piece(BlockGrid grid, float[] x, int from, int to, int[] largest, int at) {

@@ -27,6 +27,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
 
 /**
@@ -70,32 +71,36 @@ final class CpuGemm implements GemmBackend {
         HostOperand left = HostOperand.of(a);
         HostOperand right = HostOperand.of(b);
         ReferenceGemm.requireFit(spec, site, left, right, d);
-        boolean sampled = LeverageSampling.draws(spec, left, right);
-        if (isRare(spec, left, right) || (sampled && !SampledProduct.isUsual(spec, left, right))) {
+        boolean drawn = LeverageSampling.draws(spec, left, right);
+        boolean gathers = spec.sampling() != Sampling.NONE && GatheredProduct.isUsual(spec, left, right);
+        if (isRare(spec, left, right) || (drawn && !gathers)) {
             reference.multiply(scope, spec, site, a, b, d);
             return;
         }
+        var sampled = new SampledProduct(workers, spec, left, right);
+        var gathered = new GatheredProduct(this, runtime, spec, left, right, HostTensor.floats(d));
+        Optional<long[][]> norms = gathers && !drawn ? sampled.normsWithZeros() : Optional.empty();
+        String suffix = drawn ? "-sampled" : norms.isPresent() ? "-nonzero-rows" : "";
+        String computeType = computeType(arithmetic(spec.terms().getFirst(), left, right));
         runtime.log()
-                .launched(HostExecution.row(
-                        site,
-                        spec,
-                        left,
-                        right,
-                        kernelName(spec, left),
-                        computeType(arithmetic(spec.terms().getFirst(), left, right))));
-        if (sampled) {
-            new SampledProduct(this, runtime, workers, spec, left, right, HostTensor.floats(d))
-                    .multiply(site, scope.context());
-            return;
+                .launched(HostExecution.row(site, spec, left, right, kernelName(spec, left) + suffix, computeType));
+        if (drawn) {
+            sampled.leverage(gathered, site, scope.context(), runtime.seed());
+        } else if (norms.isPresent()) {
+            sampled.nonzero(gathered, norms.get());
+        } else {
+            multiplyAll(spec, left, right, HostTensor.floats(d));
         }
+    }
+
+    private void multiplyAll(GemmSpec spec, HostOperand left, HostOperand right, float[] d) {
         List<PlaneUse> usesA = new ArrayList<>();
         List<PlaneUse> usesB = new ArrayList<>();
         for (Term term : spec.terms()) {
             usesA.add(PlaneUse.of(left.planes().get(term.planeA()), left.rows(), term.weightA()));
             usesB.add(PlaneUse.of(right.planes().get(term.planeB()), right.rows(), term.weightB()));
         }
-        SumOrder order = SumOrder.of(spec, left, right);
-        multiply(usesA, usesB, order, HostTensor.floats(d), spec.epilogue(), false);
+        multiply(usesA, usesB, SumOrder.of(spec, left, right), d, spec.epilogue(), false);
     }
 
     /**
@@ -262,10 +267,9 @@ final class CpuGemm implements GemmBackend {
             case Granularity.PerRow _ -> "row";
             case Granularity.PerBlock _ -> "block";
         };
-        String name = format.family() == DType.Family.FLOAT
+        return format.family() == DType.Family.FLOAT
                 ? "cpu-vector-" + format.label()
                 : "cpu-vector-" + format.label() + "-" + granularity;
-        return spec.sampling() == Sampling.LEVERAGE ? name + "-sampled" : name;
     }
 
     private static String computeType(Arithmetic arithmetic) {

@@ -18,7 +18,10 @@ import dev.nibble.spi.Site;
 import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
+import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Role;
+import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.Map;
 
@@ -60,6 +63,26 @@ final class CpuQuantize implements QuantizeOps {
         MatrixTransform known = MatrixTransform.of(transform, state, cols);
         HostTensor out = runtime.memory().allocate("transformed", x.dtype(), x.shape(), MemoryTag.SCRATCH);
         known.apply(workers, HostTensor.floats(x), rows, cols, HostTensor.floats(out));
+        return out;
+    }
+
+    @Override
+    public Tensor transform(StepScope scope, Transform transform, Site site, Tensor x, DeviceState state) {
+        ReferenceQuantize.requireNotEmpty(site, x);
+        int rows = OperandChecks.rows(x);
+        int cols = OperandChecks.cols(x);
+        MatrixTransform known = MatrixTransform.of(transform, state, cols);
+        Tensor out = scope.allocate("transformed", DType.FP32, Shape.of(rows, cols));
+        float[] y = HostTensor.floats(out); // [rows, cols]
+        known.apply(workers, HostTensor.floats(x), rows, cols, y);
+        workers.forEachRun(rows, cols, (from, to) -> {
+            for (int i = from * cols; i < to * cols; i++) {
+                y[i] += 0f; // a sum of planes begins with +0, so none gives -0
+            }
+        });
+        if (!Float.isFinite(BlockAmax.ofMatrix(workers, y, rows, cols))) {
+            runtime.noteNonFinite(site, Role.OTHER);
+        }
         return out;
     }
 

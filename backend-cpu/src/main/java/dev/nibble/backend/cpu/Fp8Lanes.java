@@ -34,6 +34,11 @@ record Fp8Lanes(int mantissa, int bias, int largest, int beyond, int limit) {
         return e4m3 ? new Fp8Lanes(3, 7, 0x7E, NAN_CODE, limit) : new Fp8Lanes(2, 15, 0x7B, 0x7C, limit);
     }
 
+    /** {@return whether some value does not saturate} */
+    boolean overflows() {
+        return limit < INFINITY;
+    }
+
     /** {@return the bits of a value without its sign} */
     static IntVector magnitude(IntVector bits) {
         return bits.and(MAGNITUDE);

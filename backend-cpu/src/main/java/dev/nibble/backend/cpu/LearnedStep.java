@@ -2,15 +2,12 @@ package dev.nibble.backend.cpu;
 
 import dev.nibble.host.HostMemory;
 import dev.nibble.host.HostTensor;
-import dev.nibble.quant.Contraction;
-import dev.nibble.quant.Granularity;
 import dev.nibble.quant.HadamardSearch;
 import dev.nibble.quant.StraightThrough;
 import dev.nibble.reference.GroupScale;
 import dev.nibble.reference.LaneSum;
 import dev.nibble.reference.OperandChecks;
 import dev.nibble.reference.ReferenceLearnedStep;
-import dev.nibble.reference.ScaleGrid;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Tensor;
@@ -49,8 +46,7 @@ final class LearnedStep {
         try (HostTensor scratch = memory.allocate("transformed", tensor.dtype(), tensor.shape(), MemoryTag.SCRATCH)) {
             float[] x = HostTensor.floats(scratch); // [rows, cols]
             new MatrixTransform.Butterflies(log2).apply(workers, HostTensor.floats(tensor), rows, cols, x);
-            ScaleGrid whole = ScaleGrid.of(Contraction.COLUMNS, new Granularity.PerTensor(), rows, cols);
-            float amax = BlockAmax.of(workers, BlockGrid.of(whole, rows, cols), x)[0];
+            float amax = BlockAmax.ofMatrix(workers, x, rows, cols);
             var moments = new MatrixMoments(workers, x, rows, cols);
             GroupScale scale = GroupScale.meanMagnitude(top, amax, moments.get());
             float[] squares = new float[rows]; // [rows]

@@ -1,7 +1,5 @@
 package dev.nibble.backend.cpu;
 
-import dev.nibble.quant.Overflow;
-import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Fp8;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -9,16 +7,15 @@ import jdk.incubator.vector.IntVector;
 /**
  * {@link Fp8#encode}, or what the policy says beyond the range; any values.
  *
- * @param format E4M3 or E5M2
- * @param overflow the policy
+ * @param lanes format and policy
  */
-record NearestFp8(DType format, Overflow overflow) implements CodeKernel {
+record NearestFp8(Fp8Lanes lanes) implements Pass {
     @Override
-    public void round(float[] t, int[] words, int wordAt, int count, byte[][] codes) {
-        byte[] out = codes[0];
-        Fp8Lanes lanes = Fp8Lanes.of(format, overflow);
-        for (int i = 0; i < count; i += WholeLanes.LANES.length()) {
-            IntVector bits = FloatVector.fromArray(WholeLanes.LANES, t, i).reinterpretAsInts();
+    public void run(Stretch stretch) {
+        byte[] out = stretch.codes[0];
+        for (int i = 0; i < stretch.count; i += WholeLanes.LANES.length()) {
+            IntVector bits =
+                    FloatVector.fromArray(WholeLanes.LANES, stretch.t, i).reinterpretAsInts();
             IntVector magnitude = Fp8Lanes.magnitude(bits);
             IntVector code = lanes.nearest(magnitude);
             IntVector finished = lanes.saturate(code, magnitude, bits);

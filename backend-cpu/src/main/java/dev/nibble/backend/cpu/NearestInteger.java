@@ -9,13 +9,13 @@ import jdk.incubator.vector.FloatVector;
  * @param low smallest code
  * @param high largest code
  */
-record NearestInteger(float low, float high) implements CodeKernel {
+record NearestInteger(float low, float high) implements Pass {
     @Override
-    public void round(float[] t, int[] words, int wordAt, int count, byte[][] codes) {
-        byte[] out = codes[0];
-        for (int i = 0; i < count; i += WholeLanes.LANES.length()) {
-            FloatVector bounded = WholeLanes.bounded(FloatVector.fromArray(WholeLanes.LANES, t, i), low, high);
-            ByteLanes.store(WholeLanes.bits(bounded), out, i);
+    public void run(Stretch stretch) {
+        byte[] out = stretch.codes[0];
+        for (int i = 0; i < stretch.count; i += WholeLanes.LANES.length()) {
+            FloatVector t = FloatVector.fromArray(WholeLanes.LANES, stretch.t, i);
+            ByteLanes.store(WholeLanes.bits(WholeLanes.bounded(t, low, high)), out, i);
         }
     }
 }

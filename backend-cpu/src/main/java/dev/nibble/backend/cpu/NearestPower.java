@@ -14,14 +14,15 @@ import jdk.incubator.vector.VectorOperators;
  * @param largest the largest k
  * @param flush whether what is below the smallest power becomes 0
  */
-record NearestPower(DType format, int largest, boolean flush) implements CodeKernel {
+record NearestPower(DType format, int largest, boolean flush) implements Pass {
     @Override
-    public void round(float[] t, int[] words, int wordAt, int count, byte[][] codes) {
-        byte[] out = codes[0];
+    public void run(Stretch stretch) {
+        byte[] out = stretch.codes[0];
         int signBit = PowerLanes.signBit(format);
         int smallest = flush ? PowerLanes.ONE : PowerLanes.HALF;
-        for (int i = 0; i < count; i += WholeLanes.LANES.length()) {
-            IntVector bits = FloatVector.fromArray(WholeLanes.LANES, t, i).reinterpretAsInts();
+        for (int i = 0; i < stretch.count; i += WholeLanes.LANES.length()) {
+            IntVector bits =
+                    FloatVector.fromArray(WholeLanes.LANES, stretch.t, i).reinterpretAsInts();
             IntVector magnitude = bits.and(PowerLanes.MAGNITUDE);
             IntVector k = PowerLanes.exponent(magnitude.add(PowerLanes.HALF_MANTISSA))
                     .max(1)

@@ -11,8 +11,8 @@ import java.util.List;
 /**
  * How the elements of a matrix become codes of at most 8 bits.
  *
- * @param kernel rounds them
- * @param drawn whether it draws a number for each element
+ * @param passes round them
+ * @param drawn whether they draw a number for each element
  * @param stream the numbers
  * @param integer whether NaN has the code 0
  * @param counted whether elements beyond the range are counted
@@ -21,7 +21,7 @@ import java.util.List;
  * @param codes receive them: one plane, or an upper and a lower digit, [rows, cols] each
  */
 record PlaneRounding(
-        CodeKernel kernel,
+        List<Pass> passes,
         boolean drawn,
         RandomStream stream,
         boolean integer,
@@ -32,8 +32,8 @@ record PlaneRounding(
     static PlaneRounding of(PlaneSpec plane, RandomStream stream, List<HostTensor> codes) {
         boolean digit = plane.source() instanceof PlaneSource.Digit;
         return new PlaneRounding(
-                CodeKernel.of(plane),
-                CodeKernel.isStochastic(plane.rounding()),
+                Pass.rounding(plane),
+                Pass.isStochastic(plane.rounding()),
                 stream,
                 plane.format().family() == DType.Family.INTEGER,
                 !digit && plane.scaleRule() instanceof ScaleRule.Given,

@@ -1,175 +1,119 @@
 package dev.nibble.backend.cpu;
 
-import dev.nibble.gemm.Arithmetic;
-import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
-import dev.nibble.gemm.Segments;
+import dev.nibble.gemm.Sampling;
+import dev.nibble.gemm.Splits;
 import dev.nibble.gemm.Term;
 import dev.nibble.host.HostOperand;
 import dev.nibble.host.HostPlane;
-import dev.nibble.host.HostRuntime;
-import dev.nibble.host.HostTensor;
+import dev.nibble.quant.Granularity;
 import dev.nibble.reference.LeverageSampling;
-import dev.nibble.reference.LeverageSampling.Kept;
+import dev.nibble.reference.ReferenceGemm;
 import dev.nibble.spi.Site;
 import dev.nibble.spi.StepContext;
-import dev.nibble.tensor.DType;
-import dev.nibble.tensor.MemoryTag;
-import dev.nibble.tensor.Shape;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * A product with {@link dev.nibble.gemm.Sampling#LEVERAGE}: the kept rows are gathered, so that the others cost nothing.
+ * Which rows of dY enter a product, by {@link Sampling}.
  *
- * @param gemm computes the gathered products
- * @param d [M, N]
+ * @param workers threads
+ * @param spec the product
+ * @param left dY
+ * @param right the other operand
  */
-record SampledProduct(
-        CpuGemm gemm,
-        HostRuntime runtime,
-        Workers workers,
-        GemmSpec spec,
-        HostOperand left,
-        HostOperand right,
-        float[] d) {
-    /** {@return whether tokens are whole stored rows, and the sum has the usual form} */
-    static boolean isUsual(GemmSpec spec, HostOperand a, HostOperand b) {
-        boolean gradWeight = spec.product() == Product.GRAD_WEIGHT;
-        DType formatA = format(a, spec.terms().getFirst().planeA());
-        DType formatB = format(b, spec.terms().getFirst().planeB());
+record SampledProduct(Workers workers, GemmSpec spec, HostOperand left, HostOperand right) {
+    /** Draws rows and computes the product of those that are kept. */
+    void leverage(GatheredProduct product, Site site, StepContext context, long seed) {
+        long[][] norms = norms(left); // [planes][tokens]
+        if (spec.product() == Product.GRAD_INPUT) {
+            product.gradInput(LeverageSampling.rowWeights(spec, left, norms, site, context, seed));
+            return;
+        }
+        product.gradWeight(LeverageSampling.keptTokens(spec, left, norms, norms(right), site, context, seed).stream()
+                .map(kept ->
+                        new GatheredProduct.Segment(0, kept.term(), Math.scalb(1f, kept.exponent()), kept.tokens()))
+                .toList());
+    }
+
+    /** {@return norms of the rows of each plane, [planes][tokens], if some row is 0 and can be left out} */
+    Optional<long[][]> normsWithZeros() {
+        if (!zerosAddNothing()) {
+            return Optional.empty();
+        }
+        long[][] norms = norms(left); // [planes][tokens]
+        boolean someZero = spec.terms().stream()
+                .anyMatch(term -> Arrays.stream(norms[term.planeA()]).anyMatch(norm -> norm == 0));
+        return someZero ? Optional.of(norms) : Optional.empty();
+    }
+
+    /** Computes the product of the rows that have a code other than 0. */
+    void nonzero(GatheredProduct product, long[][] norms) {
+        if (spec.product() == Product.GRAD_INPUT) {
+            product.gradInput(spec.terms().stream()
+                    .map(term -> presence(norms[term.planeA()]))
+                    .toArray(float[][]::new));
+        } else {
+            product.gradWeight(segments(norms));
+        }
+    }
+
+    /** With scales that are not finite, 0 · scale is NaN. */
+    private boolean zerosAddNothing() {
         for (Term term : spec.terms()) {
-            boolean sameFormats = format(a, term.planeA()) == formatA && format(b, term.planeB()) == formatB;
-            boolean transposed = a.planes().get(term.planeA()).transposed();
-            boolean wholeRows =
-                    gradWeight ? transposed && b.planes().get(term.planeB()).transposed() : !transposed;
-            if (!sameFormats || !wholeRows) {
+            if (!hasOneScale(left, term.planeA()) || !hasOneScale(right, term.planeB())) {
+                return false;
+            }
+            float scale = (term.weightA() * GatheredProduct.scale(left, term.planeA()))
+                    * (term.weightB() * GatheredProduct.scale(right, term.planeB()));
+            if (!Float.isFinite(scale)) {
                 return false;
             }
         }
-        boolean oneSegment = a.k() <= Segments.INTEGER_LIMIT && formatA != DType.E4M0;
-        return Arithmetic.of(formatA, formatB) == Arithmetic.EXACT
-                && (gradWeight || (oneSegment && spec.epilogue() == Epilogue.STORE));
+        return true;
     }
 
-    private static DType format(HostOperand operand, int plane) {
-        return operand.planes().get(plane).codes().dtype();
+    private static boolean hasOneScale(HostOperand operand, int index) {
+        HostPlane plane = operand.planes().get(index);
+        return plane.spec().granularity() instanceof Granularity.PerTensor && plane.scaled() && !plane.masked();
     }
 
-    void multiply(Site site, StepContext context) {
-        long[][] norms = norms(left); // [planes][tokens]
-        if (spec.product() == Product.GRAD_WEIGHT) {
-            long[][] normsB = norms(right); // [planes][tokens]
-            gradWeight(LeverageSampling.keptTokens(spec, left, norms, normsB, site, context, runtime.seed()));
-        } else {
-            gradInput(LeverageSampling.rowWeights(spec, left, norms, site, context, runtime.seed()));
+    private static float[] presence(long[] norms) {
+        float[] presence = new float[norms.length]; // [tokens]
+        for (int token = 0; token < norms.length; token++) {
+            presence[token] = norms[token] == 0 ? 0 : 1;
         }
+        return presence;
+    }
+
+    /** {@return the segments of the whole product, without the tokens whose codes are all 0} */
+    private List<GatheredProduct.Segment> segments(long[][] norms) {
+        List<GatheredProduct.Segment> segments = new ArrayList<>();
+        Splits splits = Splits.of(spec.product(), left.rows(), right.rows(), left.k());
+        for (int part = 0; part < splits.parts(); part++) {
+            long[] bounds = ReferenceGemm.bounds(spec, left, right, splits.from(part), splits.to(part, left.k()));
+            for (int i = 0; i + 1 < bounds.length; i++) {
+                for (int term = 0; term < spec.terms().size(); term++) {
+                    long[] normsOfTerm = norms[spec.terms().get(term).planeA()]; // [tokens]
+                    int[] tokens = IntStream.range((int) bounds[i], (int) bounds[i + 1])
+                            .filter(token -> normsOfTerm[token] != 0)
+                            .toArray();
+                    if (tokens.length > 0) {
+                        segments.add(new GatheredProduct.Segment(part, term, 1, tokens));
+                    }
+                }
+            }
+        }
+        return segments;
     }
 
     private long[][] norms(HostOperand operand) {
         return operand.planes().stream()
                 .map(plane -> StoredRows.norms(workers, plane))
                 .toArray(long[][]::new);
-    }
-
-    /** Each term goes on from what the ones before have left in its rows of D. */
-    private void gradInput(float[][] weights) {
-        int n = (int) right.rows();
-        Arrays.fill(d, 0f);
-        SumOrder order = SumOrder.gathered(new int[] {0, (int) left.k()});
-        for (int t = 0; t < weights.length; t++) {
-            float[] rowWeights = weights[t]; // [tokens]
-            int[] kept = IntStream.range(0, rowWeights.length)
-                    .filter(row -> rowWeights[row] != 0)
-                    .toArray();
-            if (kept.length == 0) {
-                continue;
-            }
-            Term term = spec.terms().get(t);
-            HostPlane plane = left.planes().get(term.planeA());
-            try (HostTensor codes = StoredRows.allocate(runtime.memory(), plane, kept.length, (int) left.k());
-                    HostTensor sums = runtime.memory()
-                            .allocate("kept rows of D", DType.FP32, Shape.of(kept.length, n), MemoryTag.SCRATCH)) {
-                StoredRows.gather(plane, kept, codes, 0);
-                float[] rowsOfD = HostTensor.floats(sums); // [kept, N]
-                copyRows(d, kept, rowsOfD, n, false);
-                float[] keptWeights = new float[kept.length]; // [kept]
-                for (int i = 0; i < kept.length; i++) {
-                    keptWeights[i] = rowWeights[kept[i]];
-                }
-                PlaneUse useA = PlaneUse.of(with(plane, codes), kept.length, term.weightA())
-                        .withRowWeights(keptWeights);
-                PlaneUse useB = PlaneUse.of(right.planes().get(term.planeB()), n, term.weightB());
-                gemm.multiply(List.of(useA), List.of(useB), order, rowsOfD, Epilogue.STORE, true);
-                copyRows(d, kept, rowsOfD, n, true);
-            }
-        }
-    }
-
-    /** Copies rows of D to neighbouring rows, or back. */
-    private static void copyRows(float[] d, int[] rows, float[] gathered, int n, boolean back) {
-        for (int i = 0; i < rows.length; i++) {
-            if (back) {
-                System.arraycopy(gathered, i * n, d, rows[i] * n, n);
-            } else {
-                System.arraycopy(d, rows[i] * n, gathered, i * n, n);
-            }
-        }
-    }
-
-    /** The codes of all segments lie one after the other; each segment has the scales of its term. */
-    private void gradWeight(List<Kept> segments) {
-        int[] bounds = new int[segments.size() + 1]; // [segments + 1]
-        float[] scalesA = new float[segments.size()]; // [segments]
-        float[] scalesB = new float[segments.size()]; // [segments]
-        for (int s = 0; s < segments.size(); s++) {
-            Kept segment = segments.get(s);
-            Term term = spec.terms().get(segment.term());
-            bounds[s + 1] = bounds[s] + segment.tokens().length;
-            scalesA[s] = Math.scalb(1f, segment.exponent()) * (term.weightA() * scale(left, term.planeA()));
-            scalesB[s] = term.weightB() * scale(right, term.planeB());
-        }
-        int total = bounds[segments.size()];
-        if (total == 0) {
-            finishEmpty();
-            return;
-        }
-        HostPlane likeA = left.planes().get(spec.terms().getFirst().planeA());
-        HostPlane likeB = right.planes().get(spec.terms().getFirst().planeB());
-        try (HostTensor codesA = StoredRows.allocate(runtime.memory(), likeA, total, (int) left.rows());
-                HostTensor codesB = StoredRows.allocate(runtime.memory(), likeB, total, (int) right.rows());
-                HostTensor none = runtime.memory().allocate("scales", DType.FP32, Shape.of(0), MemoryTag.SCRATCH)) {
-            for (int s = 0; s < segments.size(); s++) {
-                Term term = spec.terms().get(segments.get(s).term());
-                int[] tokens = segments.get(s).tokens();
-                StoredRows.gather(left.planes().get(term.planeA()), tokens, codesA, bounds[s]);
-                StoredRows.gather(right.planes().get(term.planeB()), tokens, codesB, bounds[s]);
-            }
-            PlaneUse useA =
-                    PlaneUse.of(unscaled(likeA, codesA, none), left.rows(), 1).withSegmentWeights(scalesA);
-            PlaneUse useB =
-                    PlaneUse.of(unscaled(likeB, codesB, none), right.rows(), 1).withSegmentWeights(scalesB);
-            gemm.multiply(List.of(useA), List.of(useB), SumOrder.gathered(bounds), d, spec.epilogue(), false);
-        }
-    }
-
-    private void finishEmpty() {
-        for (int i = 0; i < d.length; i++) {
-            d[i] = spec.epilogue() == Epilogue.ADD ? d[i] + 0f : 0f;
-        }
-    }
-
-    private static float scale(HostOperand operand, int plane) {
-        return HostTensor.floats(operand.planes().get(plane).scales())[0];
-    }
-
-    private static HostPlane with(HostPlane plane, HostTensor codes) {
-        return new HostPlane(plane.spec(), codes, plane.transposed(), plane.scales(), plane.mask());
-    }
-
-    private static HostPlane unscaled(HostPlane plane, HostTensor codes, HostTensor none) {
-        return new HostPlane(plane.spec(), codes, plane.transposed(), none, plane.mask());
     }
 }

@@ -10,13 +10,18 @@ import jdk.incubator.vector.FloatVector;
  * @param low smallest code
  * @param high largest code
  */
-record StochasticInteger(float low, float high) implements CodeKernel {
+record StochasticInteger(float low, float high) implements Pass {
     @Override
-    public void round(float[] t, int[] words, int wordAt, int count, byte[][] codes) {
-        byte[] out = codes[0];
-        for (int i = 0; i < count; i += WholeLanes.LANES.length()) {
+    public void run(Stretch stretch) {
+        round(stretch.t, low, high, stretch, stretch.codes[0]);
+    }
+
+    /** Rounds other values of the stretch. */
+    static void round(float[] t, float low, float high, Stretch stretch, byte[] out) {
+        int wordAt = stretch.wordAt;
+        for (int i = 0; i < stretch.count; i += WholeLanes.LANES.length()) {
             FloatVector bounded = WholeLanes.bounded(FloatVector.fromArray(WholeLanes.LANES, t, i), low, high);
-            FloatVector rounded = WholeLanes.stochastic(bounded, WholeLanes.uniform(words, wordAt + i));
+            FloatVector rounded = WholeLanes.stochastic(bounded, WholeLanes.uniform(stretch.words, wordAt + i));
             ByteLanes.store(WholeLanes.bits(rounded), out, i);
         }
     }

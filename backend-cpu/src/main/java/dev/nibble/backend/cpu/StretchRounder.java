@@ -11,23 +11,16 @@ import java.util.List;
  */
 final class StretchRounder {
     private static final int PART = 1024;
-    private static final int ROOM = PART + Math.max(TileKernel.LANES.length(), ByteLanes.REACH);
 
     private final PlaneRounding rounding;
-    private final float divisor;
-    private final boolean numbers;
-    private final Runnable[] stages;
-    private final float[] scaled = new float[ROOM]; // [PART and a vector]
-    private final int[] words;
-    private final byte[][] codes; // [planes][PART and a vector]
-    private float[] x = scaled; // what is being rounded, from its place on
+    private final Pass[] passes;
+    private final Stretch stretch;
+    private float[] x = new float[0]; // what is being rounded, from its place on
     private int from;
-    private float[] multipliers = scaled; // one an element, from their place on
+    private float[] multipliers = new float[0]; // one an element, from their place on
     private int multipliersFrom;
     private int row;
     private int col;
-    private int count;
-    private int wordAt;
     private long beyond;
 
     /**
@@ -38,55 +31,43 @@ final class StretchRounder {
      */
     StretchRounder(PlaneRounding rounding, float divisor, boolean numbers) {
         this.rounding = rounding;
-        this.divisor = divisor;
-        this.numbers = numbers;
-        words = new int[rounding.drawn() ? PhiloxLanes.capacity(PART) : 0];
-        codes = new byte[rounding.codes().size()][ROOM];
-        stages = stages();
+        stretch = new Stretch(PART, rounding.drawn(), rounding.codes().size());
+        passes = passes(divisor, rounding.integer() && !numbers);
     }
 
-    /**
-     * The stages are called through an interface that has many implementations, for the compiler's sake: C2 does not
-     * inline such a call, so it compiles each stage alone. All stages in one method fill its node budget, and the
-     * vectors of those that no longer fit are boxed, ten times slower.
-     */
-    private Runnable[] stages() {
-        List<Runnable> all = new ArrayList<>();
-        all.add(divisor == 1 ? this::multiply : this::divide);
-        if (rounding.integer() && !numbers) {
-            all.add(() -> ScaleLanes.dropNan(scaled, count));
+    private Pass[] passes(float divisor, boolean dropNan) {
+        List<Pass> all = new ArrayList<>();
+        if (divisor == 1) {
+            all.add(s -> ScaleLanes.multiply(x, from, s.count, multipliers, multipliersFrom, s.t));
+        } else {
+            all.add(s -> ScaleLanes.divide(x, from, s.count, divisor, s.t));
+        }
+        if (dropNan) {
+            all.add(s -> ScaleLanes.dropNan(s.t, s.count));
         }
         if (rounding.counted()) {
-            all.add(() -> beyond += ScaleLanes.beyond(scaled, count, rounding.low(), rounding.high()));
+            all.add(s -> beyond += ScaleLanes.beyond(s.t, s.count, rounding.low(), rounding.high()));
         }
         if (rounding.drawn()) {
             all.add(this::draw);
         }
-        all.add(() -> rounding.kernel().round(scaled, words, wordAt, count, codes));
+        all.addAll(rounding.passes());
         all.add(this::store);
-        return all.toArray(Runnable[]::new);
+        return all.toArray(Pass[]::new);
     }
 
-    private void multiply() {
-        ScaleLanes.multiply(x, from, count, multipliers, multipliersFrom, scaled);
+    private void draw(Stretch s) {
+        s.wordAt = PhiloxLanes.words(rounding.stream(), row * rounding.cols() + col, s.count, s.words);
     }
 
-    private void divide() {
-        ScaleLanes.divide(x, from, count, divisor, scaled);
-    }
-
-    private void draw() {
-        wordAt = PhiloxLanes.words(rounding.stream(), row * rounding.cols() + col, count, words);
-    }
-
-    private void store() {
-        for (int plane = 0; plane < codes.length; plane++) {
+    private void store(Stretch s) {
+        for (int plane = 0; plane < rounding.codes().size(); plane++) {
             HostTensor target = rounding.codes().get(plane);
             int element = row * (int) target.dtype().pitch(rounding.cols()) + col;
             if (target.dtype().packed()) {
-                NibblePacker.pack(codes[plane], count, target.bytes(), element);
+                NibblePacker.pack(s.codes[plane], s.count, target.bytes(), element);
             } else {
-                System.arraycopy(codes[plane], 0, target.bytes(), element, count);
+                System.arraycopy(s.codes[plane], 0, target.bytes(), element, s.count);
             }
         }
     }
@@ -112,23 +93,23 @@ final class StretchRounder {
             from = elementsFrom + done;
             multipliersFrom = scalesFrom + done;
             col = toCol + done;
-            count = Math.min(PART, length - done);
-            for (Runnable stage : stages) {
-                stage.run();
+            stretch.count = Math.min(PART, length - done);
+            for (Pass pass : passes) {
+                pass.run(stretch);
             }
         }
     }
 
     /** Writes code 0 to neighbouring elements of a row. */
     void zero(int length, int toRow, int toCol) {
-        for (byte[] plane : codes) {
+        for (byte[] plane : stretch.codes) {
             Arrays.fill(plane, 0, Math.min(length, PART), (byte) 0);
         }
         row = toRow;
         for (int done = 0; done < length; done += PART) {
             col = toCol + done;
-            count = Math.min(PART, length - done);
-            store();
+            stretch.count = Math.min(PART, length - done);
+            store(stretch);
         }
     }
 }

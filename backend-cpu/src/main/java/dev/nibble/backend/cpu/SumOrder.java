@@ -59,12 +59,13 @@ record SumOrder(int k, List<Segment> segments, List<Block> blocks) {
      * {@return the order of a sum over gathered indices}
      *
      * @param bounds of its segments, ascending from 0
+     * @param parts of its segments, ascending
      */
-    static SumOrder gathered(int[] bounds) {
+    static SumOrder gathered(int[] bounds, int[] parts) {
         List<Segment> segments = new ArrayList<>();
         List<Block> blocks = new ArrayList<>();
         for (int i = 0; i + 1 < bounds.length; i++) {
-            addSegment(segments, blocks, 0, bounds[i], bounds[i + 1]);
+            addSegment(segments, blocks, parts[i], bounds[i], bounds[i + 1]);
         }
         return new SumOrder(bounds[bounds.length - 1], segments, blocks);
     }

@@ -119,6 +119,41 @@ class LowBitGemmTests {
     }
 
     @Test
+    void zeroRowsAreLeftOutOfALongWeightGradientInParts() {
+        List<Term> terms = List.of(new Term(0, 0), new Term(1, 0, 0.5f, 1));
+        List<PlaneSpec> other = List.of(plane(DType.INT4, Rounding.NEAREST_EVEN));
+        try (Fixture fixture = new Fixture(2)) {
+            for (int zeroRows : new int[] {0, 1, 2600, 4499}) { // the last part has 2404 tokens
+                GemmSpec spec = new GemmSpec(Product.GRAD_WEIGHT, terms, Sampling.NONZERO_ROWS, Epilogue.ADD);
+                check(fixture, spec, PlaneSpec.digits(SplitMode.UNBIASED), other, new int[] {13, 33, 4500}, zeroRows);
+                String kernel = fixture.runtime.log().rows().getLast().kernel();
+                assertEquals(zeroRows > 0, kernel.equals("cpu-vector-int4-tensor-nonzero-rows"), kernel);
+            }
+        }
+    }
+
+    @Test
+    void zeroRowsEnterWhereTheOtherScaleIsNotFinite() {
+        try (Fixture fixture = new Fixture(1)) {
+            float[] weights = Fixture.normal(13 * 7, 1);
+            weights[3] = Float.NaN;
+            HostOperand w = fixture.operand(
+                    Product.GRAD_INPUT.roleB(),
+                    Fixture.spec(Contraction.ROWS, plane(DType.INT4, Rounding.NEAREST_EVEN)),
+                    fixture.tensor(13, 7, weights));
+            HostOperand dy = fixture.operand(
+                    Product.GRAD_INPUT.roleA(),
+                    new OperandSpec(Contraction.COLUMNS, PlaneSpec.digits(SplitMode.UNBIASED)),
+                    fixture.tensor(5, 13, new float[5 * 13]));
+            GemmSpec spec =
+                    new GemmSpec(Product.GRAD_INPUT, List.of(new Term(0, 0)), Sampling.NONZERO_ROWS, Epilogue.STORE);
+            Tensor d = fixture.zeros(5, 7);
+            fixture.gemm.multiply(fixture.scope, spec, Fixture.SITE, dy, w, d);
+            assertTrue(Float.isNaN(HostTensor.floats(d)[0]));
+        }
+    }
+
+    @Test
     void aSampledProductOfZerosIsZero() {
         try (Fixture fixture = new Fixture(1)) {
             List<Term> terms = List.of(new Term(0, 0), new Term(1, 0));
