@@ -88,6 +88,16 @@ public final class HostMemory {
         count(tag, storage.byteSize());
     }
 
+    /**
+     * Counts memory outside the heap that an operation holds.
+     *
+     * @param tag what it is for
+     * @param bytes how many more, or less if negative
+     */
+    public void countOutside(MemoryTag tag, long bytes) {
+        count(tag, bytes);
+    }
+
     private void count(MemoryTag tag, long bytes) {
         live.merge(tag, bytes, Long::sum);
         liveBytes += bytes;

@@ -105,6 +105,37 @@ public final class OperandChecks {
         }
     }
 
+    /**
+     * Refuses a block that does not lie within a matrix.
+     *
+     * @throws IllegalArgumentException if it does not
+     */
+    public static void requireBlock(String operand, Tensor tensor, int row, int col, int rows, int cols) {
+        if ((long) row + rows > tensor.shape().rows()
+                || (long) col + cols > tensor.shape().cols()) {
+            throw new IllegalArgumentException("%s is %s, but must hold a block [%d, %d] at (%d, %d)"
+                    .formatted(operand, tensor.shape(), rows, cols, row, col));
+        }
+    }
+
+    /**
+     * Refuses scores whose rows are no whole sequences, if they are masked, and a factor that is not finite.
+     *
+     * @return the columns: one a key
+     * @throws IllegalArgumentException if they are not, or if it is not
+     */
+    public static int keysOf(String operand, Tensor scores, float scale, boolean causal) {
+        if (!Float.isFinite(scale)) {
+            throw new IllegalArgumentException("scale is " + scale + ", but must be finite");
+        }
+        int keys = cols(scores);
+        if (causal && (keys == 0 || rows(scores) % keys != 0)) {
+            throw new IllegalArgumentException(operand + " is " + scores.shape()
+                    + ", but under a mask its rows must be a multiple of its columns: a row a token of each sequence");
+        }
+        return keys;
+    }
+
     private static IllegalArgumentException mismatch(String operand, Shape shape, Shape needed) {
         return new IllegalArgumentException(operand + " is " + shape + ", but must be " + needed);
     }

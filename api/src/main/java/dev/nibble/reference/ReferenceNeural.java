@@ -12,6 +12,7 @@ import static dev.nibble.reference.OperandChecks.rows;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.host.HostTensor;
 import dev.nibble.spi.AttentionShape;
+import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -270,5 +271,38 @@ public final class ReferenceNeural implements NeuralOps {
                 (from, to) -> partials[from / Tasks.CHUNK_ROWS] =
                         ReferenceCountCorrect.rows(floats(logits), ints(targets), classes, from, to));
         floats(count)[0] += Arrays.stream(partials).sum();
+    }
+
+    @Override
+    public void copyBlock(StepScope scope, Tensor source, Tensor target, BlockCopy copy) {
+        OperandChecks.requireBlock("source", source, copy.fromRow(), copy.fromCol(), copy.rows(), copy.cols());
+        OperandChecks.requireBlock("target", target, copy.toRow(), copy.toCol(), copy.targetRows(), copy.targetCols());
+        float[] x = floats(source); // [rows, cols]
+        float[] y = floats(target); // [rows, cols]
+        tasks.forEachChunk(
+                copy.rows(), (from, to) -> ReferenceBlockCopy.copy(x, cols(source), y, cols(target), copy, from, to));
+    }
+
+    @Override
+    public Tensor softmax(StepScope scope, Tensor scores, float scale, boolean causal) {
+        int keys = OperandChecks.keysOf("scores", scores, scale, causal);
+        Tensor p = scope.allocate("softmax", DType.FP32, scores.shape());
+        tasks.forEachChunk(
+                rows(scores),
+                (from, to) ->
+                        ReferenceSoftmax.forward(functions, floats(scores), keys, scale, causal, from, to, floats(p)));
+        return p;
+    }
+
+    @Override
+    public Tensor softmaxBackward(StepScope scope, Tensor gradOutput, Tensor p, float scale, boolean causal) {
+        int keys = OperandChecks.keysOf("p", p, scale, causal);
+        requireMatrix("gradOutput", gradOutput, p.shape().rows(), keys);
+        Tensor gradScores = scope.allocate("gradient of softmax", DType.FP32, p.shape());
+        tasks.forEachChunk(
+                rows(p),
+                (from, to) -> ReferenceSoftmax.backward(
+                        floats(gradOutput), floats(p), keys, scale, causal, from, to, floats(gradScores)));
+        return gradScores;
     }
 }

@@ -142,4 +142,38 @@ public interface NeuralOps {
      * @param count [1], added to; exact up to 2^24
      */
     void countCorrect(StepScope scope, Tensor logits, Tensor targets, Tensor count);
+
+    /**
+     * Copies a block of a matrix, bit for bit. The rest of the target stays as it is.
+     *
+     * @param source FP32, [rows, cols]; not the memory of the target
+     * @param target FP32, [rows, cols]
+     * @param copy which block, and where it goes
+     * @throws IllegalArgumentException if the block does not lie within one of them
+     */
+    void copyBlock(StepScope scope, Tensor source, Tensor target, BlockCopy copy);
+
+    /**
+     * Softmax of rows: {@code p[i, j] = exp(s[i, j] - max_k s[i, k]) / Σ_k exp(s[i, k] - max_k s[i, k])} with {@code s = scores ·
+     * scale}. With a mask row i has the keys 0..i mod keys: the rows of a sequence, or those of several, one after the other. Only
+     * the keys that a row has enter its maximum and its sum; the others become +0, whatever is there.
+     *
+     * @param scores [rows, keys]
+     * @param scale factor of the scores, finite
+     * @param causal whether there is a mask; then rows is a multiple of keys
+     * @return p, [rows, keys]
+     */
+    Tensor softmax(StepScope scope, Tensor scores, float scale, boolean causal);
+
+    /**
+     * Backward of {@link #softmax}: {@code gradScores[i, j] = p[i, j] · (gradOutput[i, j] - Σ_k p[i, k] · gradOutput[i, k]) · scale}
+     * over the keys that row i has, and +0 elsewhere, whatever gradOutput holds there.
+     *
+     * @param gradOutput [rows, keys]
+     * @param p result of the forward pass, or what stands for it
+     * @param scale as in the forward pass
+     * @param causal as in the forward pass
+     * @return gradient of the scores, [rows, keys]
+     */
+    Tensor softmaxBackward(StepScope scope, Tensor gradOutput, Tensor p, float scale, boolean causal);
 }

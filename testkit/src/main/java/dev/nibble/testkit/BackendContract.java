@@ -192,13 +192,19 @@ public abstract class BackendContract {
         neural(NeuralParity::attention);
     }
 
+    /** Softmax of rows, under a mask or not, and its gradient. */
+    @Test
+    public final void weighsKeys() {
+        neural(NeuralParity::softmaxes);
+    }
+
     /** Cross-entropy, its gradient, and the count of correct answers. */
     @Test
     public final void measuresLosses() {
         neural(NeuralParity::losses);
     }
 
-    /** Zero, addition, embeddings and means of rows. */
+    /** Zero, addition, embeddings, means of rows and copies of blocks. */
     @Test
     public final void movesAndAdds() {
         neural(NeuralParity::movements);

@@ -16,6 +16,7 @@ import dev.nibble.quant.Rounding;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.BackendProvider;
+import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.NonFinite;
 import dev.nibble.spi.Operand;
@@ -218,6 +219,9 @@ final class LifeCycleChecks {
                         "[2, 2]");
                 assertIllegalArgument(() -> backend.neural().addInPlace(scope, wide, tall), "[2, 4]", "[2, 3]");
                 assertIllegalArgument(() -> backend.neural().swiGlu(scope, tall), "[2, 3]");
+                assertIllegalArgument(() -> backend.neural().softmax(scope, wide, 1, true), "[2, 4]");
+                BlockCopy copy = BlockCopy.whole(2, 4);
+                assertIllegalArgument(() -> backend.neural().copyBlock(scope, wide, tall, copy), "[2, 3]", "[2, 4]");
                 assertIllegalArgument(() -> quantize(backend, scope, int8(), empty), "[0, 3]", Rig.SITE.name());
             }
         }

@@ -2,18 +2,15 @@ package dev.nibble.testkit;
 
 import dev.nibble.spi.AdamW;
 import dev.nibble.spi.AttentionShape;
+import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.Control;
 import dev.nibble.spi.NeuralOps;
-import dev.nibble.spi.StepContext;
-import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
-import dev.nibble.testkit.data.Bits;
 import dev.nibble.testkit.data.Matrix;
 import dev.nibble.testkit.data.SpecialValues;
 import dev.nibble.testkit.run.Rig;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.Function;
 
 /** Operations between the products: within derived bounds of FP64, and bit for bit where that is specified. */
 final class NeuralParity {
@@ -26,57 +23,10 @@ final class NeuralParity {
             new AttentionShape(1, 129, 1, 16, true),
             new AttentionShape(1, 33, 2, 64, false));
 
-    private final Duel duel;
-    private final boolean inOrder;
+    private final NeuralCheck both;
 
     NeuralParity(Duel duel, boolean inOrder) {
-        this.duel = duel;
-        this.inOrder = inOrder;
-    }
-
-    /** Tensors that an operation reads or changes, on one backend. */
-    private record Arguments(Rig rig, List<Tensor> tensors) {
-        Tensor get(int i) {
-            return tensors.get(i);
-        }
-
-        NeuralOps neural() {
-            return rig.backend().neural();
-        }
-    }
-
-    /** An operation on its arguments; what it gives or changes. */
-    @FunctionalInterface
-    private interface Operation {
-        List<Tensor> apply(StepScope scope, Arguments arguments);
-    }
-
-    private static List<float[]> run(Rig rig, Function<Rig, List<Tensor>> inputs, Operation operation) {
-        Arguments arguments = new Arguments(rig, inputs.apply(rig));
-        try {
-            return rig.results(StepContext.train(2, 0.01f), scope -> operation.apply(scope, arguments));
-        } finally {
-            arguments.tensors().forEach(Tensor::close);
-        }
-    }
-
-    private List<float[]> check(
-            String what,
-            Function<Rig, List<Tensor>> inputs,
-            Operation operation,
-            boolean specified,
-            Expected... expected) {
-        List<float[]> actual = run(duel.actual(), inputs, operation);
-        for (int i = 0; i < expected.length; i++) {
-            expected[i].assertHolds(duel.says(what) + " result " + i, actual.get(i));
-        }
-        if (inOrder || specified) {
-            List<float[]> plain = run(duel.plain(), inputs, operation);
-            for (int i = 0; i < plain.size(); i++) {
-                Bits.assertSame(duel.says(what) + " result " + i, plain.get(i), actual.get(i));
-            }
-        }
-        return actual;
+        this.both = new NeuralCheck(duel, inOrder);
     }
 
     private static Tensor vector(Rig rig, Matrix x) {
@@ -89,7 +39,7 @@ final class NeuralParity {
             Matrix dy = Matrix.normal(2, shape[0], shape[1], 1);
             Matrix weight = Matrix.normal(3, 1, shape[1], 1);
             Matrix before = Matrix.normal(4, 1, shape[1], 1);
-            List<float[]> forward = check(
+            List<float[]> forward = both.check(
                     "rmsNorm of [%d, %d]".formatted(shape[0], shape[1]),
                     rig -> List.of(rig.tensor(x), vector(rig, weight)),
                     (scope, in) -> {
@@ -99,7 +49,7 @@ final class NeuralParity {
                     false,
                     NeuralOracle.rmsNorm(x, weight.values(), EPSILON));
             float[] r = forward.get(1); // [rows]
-            check(
+            both.check(
                     "rmsNormBackward of [%d, %d]".formatted(shape[0], shape[1]),
                     rig -> List.of(
                             rig.tensor(dy), rig.tensor(x), rig.vector(r), vector(rig, weight), vector(rig, before)),
@@ -117,25 +67,25 @@ final class NeuralParity {
                     .map((row, col, v) -> (row + col) % 31 == 7 ? 30 * v : v);
             Matrix dh = Matrix.normal(6, shape[0], shape[1], 1);
             String size = " of [%d, %d]".formatted(shape[0], shape[1]);
-            check(
+            both.check(
                     "swiGlu" + size,
                     rig -> List.of(rig.tensor(gateUp)),
                     (scope, in) -> List.of(in.neural().swiGlu(scope, in.get(0))),
                     false,
                     NeuralOracle.swiGlu(gateUp));
-            check(
+            both.check(
                     "swiGluBackward" + size,
                     rig -> List.of(rig.tensor(dh), rig.tensor(gateUp)),
                     (scope, in) -> List.of(in.neural().swiGluBackward(scope, in.get(0), in.get(1))),
                     false,
                     NeuralOracle.swiGluBackward(dh, gateUp));
             Matrix special = SpecialValues.mixed(7, shape[0], shape[1]).with(0, Float.NaN);
-            check(
+            both.check(
                     "relu" + size,
                     rig -> List.of(rig.tensor(special)),
                     (scope, in) -> List.of(in.neural().relu(scope, in.get(0))),
                     true);
-            check(
+            both.check(
                     "reluBackward" + size,
                     rig -> List.of(rig.tensor(dh), rig.tensor(special)),
                     (scope, in) -> List.of(in.neural().reluBackward(scope, in.get(0), in.get(1))),
@@ -150,7 +100,7 @@ final class NeuralParity {
             Matrix dy = Matrix.normal(9, rows, shape.width(), 1);
             AttentionOracle oracle = new AttentionOracle(shape, qkv);
             for (boolean inverse : new boolean[] {false, true}) {
-                check(
+                both.check(
                         "rotateInPlace " + shape,
                         rig -> List.of(rig.tensor(qkv)),
                         (scope, in) -> {
@@ -160,7 +110,7 @@ final class NeuralParity {
                         false,
                         oracle.rotated(10000, inverse));
             }
-            List<float[]> forward = check(
+            List<float[]> forward = both.check(
                     "attention " + shape,
                     rig -> List.of(rig.tensor(qkv)),
                     (scope, in) -> {
@@ -170,7 +120,7 @@ final class NeuralParity {
                     false,
                     oracle.forward());
             Matrix out = new Matrix(forward.get(0), rows, shape.width());
-            check(
+            both.check(
                     "attentionBackward " + shape,
                     rig -> List.of(rig.tensor(dy), rig.tensor(qkv), rig.tensor(out), rig.vector(forward.get(1))),
                     (scope, in) -> List.of(in.neural()
@@ -189,7 +139,7 @@ final class NeuralParity {
             String size = " of [%d, %d]".formatted(shape[0], shape[1]);
             Expected[] expected = NeuralOracle.crossEntropy(logits, targets, 0.25f, 0.5f);
             for (boolean gradient : new boolean[] {true, false}) {
-                check(
+                both.check(
                         "crossEntropy" + size,
                         rig -> List.of(rig.tensor(logits), rig.ints(targets), rig.vector(0.25f)),
                         (scope, in) -> {
@@ -201,7 +151,7 @@ final class NeuralParity {
                         expected[1]);
             }
             Matrix ties = logits.map((row, col, v) -> row % 5 == 4 && col == 0 ? Float.NaN : Math.round(v));
-            check(
+            both.check(
                     "countCorrect" + size,
                     rig -> List.of(rig.tensor(ties), rig.ints(targets), rig.vector(3)),
                     (scope, in) -> {
@@ -219,7 +169,7 @@ final class NeuralParity {
             int[] ids = new int[shape[0]]; // [rows]
             Arrays.setAll(ids, row -> row * row % 5);
             String size = " of [%d, %d]".formatted(shape[0], shape[1]);
-            check(
+            both.check(
                     "zero" + size,
                     rig -> List.of(rig.tensor(x)),
                     (scope, in) -> {
@@ -228,7 +178,7 @@ final class NeuralParity {
                     },
                     true,
                     Expected.zeros(x.values().length));
-            check(
+            both.check(
                     "addInPlace" + size,
                     rig -> List.of(rig.tensor(x), rig.tensor(x.map((_, _, v) -> v / 3))),
                     (scope, in) -> {
@@ -236,12 +186,12 @@ final class NeuralParity {
                         return in.tensors();
                     },
                     true);
-            check(
+            both.check(
                     "embedding" + size,
                     rig -> List.of(rig.ints(ids), rig.tensor(table)),
                     (scope, in) -> List.of(in.neural().embedding(scope, in.get(0), in.get(1))),
                     true);
-            check(
+            both.check(
                     "embeddingBackward" + size,
                     rig -> List.of(
                             rig.ints(ids), rig.tensor(Matrix.normal(13, shape[0], shape[1], 1)), rig.tensor(table)),
@@ -251,20 +201,72 @@ final class NeuralParity {
                     },
                     true);
             means(shape);
+            copies(shape);
         }
+    }
+
+    /** A block from the middle of x into a larger matrix, as it is and transposed: special values keep their bits. */
+    private void copies(int[] shape) {
+        Matrix x = SpecialValues.mixed(18, shape[0] + 2, shape[1] + 3);
+        for (boolean transposed : new boolean[] {false, true}) {
+            BlockCopy copy = new BlockCopy(shape[0], shape[1], 1, 2, 3, 1, transposed);
+            Matrix target = Matrix.normal(19, copy.targetRows() + 4, copy.targetCols() + 1, 1);
+            both.check(
+                    "copyBlock " + copy,
+                    rig -> List.of(rig.tensor(x), rig.tensor(target)),
+                    (scope, in) -> {
+                        in.neural().copyBlock(scope, in.get(0), in.get(1), copy);
+                        return in.tensors();
+                    },
+                    true);
+        }
+    }
+
+    /** Rows of one sequence and of three; what the mask hides is NaN, and nobody notices. */
+    void softmaxes() {
+        for (int[] shape : new int[][] {{1, 1}, {13, 13}, {39, 13}, {129, 129}, {5, 64}, {3, 702}}) {
+            for (boolean causal : new boolean[] {false, true}) {
+                if (causal && shape[0] % shape[1] != 0) {
+                    continue;
+                }
+                Matrix scores = hidden(Matrix.normal(20, shape[0], shape[1], 20), causal);
+                Matrix gradient = hidden(Matrix.normal(21, shape[0], shape[1], 1), causal);
+                String what = " of [%d, %d]%s".formatted(shape[0], shape[1], causal ? ", causal" : "");
+                Matrix p = new Matrix(
+                        both.check(
+                                        "softmax" + what,
+                                        rig -> List.of(rig.tensor(scores)),
+                                        (scope, in) -> List.of(in.neural().softmax(scope, in.get(0), 0.3f, causal)),
+                                        false,
+                                        SoftmaxOracle.forward(scores, 0.3f, causal))
+                                .getFirst(),
+                        shape[0],
+                        shape[1]);
+                both.check(
+                        "softmaxBackward" + what,
+                        rig -> List.of(rig.tensor(gradient), rig.tensor(p)),
+                        (scope, in) -> List.of(in.neural().softmaxBackward(scope, in.get(0), in.get(1), 0.3f, causal)),
+                        false,
+                        SoftmaxOracle.backward(gradient, p, 0.3f, causal));
+            }
+        }
+    }
+
+    private static Matrix hidden(Matrix x, boolean causal) {
+        return x.map((row, col, v) -> causal && col > row % x.cols() ? Float.NaN : v);
     }
 
     private void means(int[] shape) {
         int group = shape[0] % 3 == 0 ? 3 : 1;
         Matrix x = Matrix.normal(14, shape[0], shape[1], 1);
         String size = " of [%d, %d] by %d".formatted(shape[0], shape[1], group);
-        check(
+        both.check(
                 "meanRows" + size,
                 rig -> List.of(rig.tensor(x)),
                 (scope, in) -> List.of(in.neural().meanRows(scope, in.get(0), group)),
                 false,
                 NeuralOracle.meanRows(x, group));
-        check(
+        both.check(
                 "meanRowsBackward" + size,
                 rig -> List.of(rig.tensor(x)),
                 (scope, in) -> List.of(in.neural().meanRowsBackward(scope, in.get(0), 3)),
@@ -276,7 +278,7 @@ final class NeuralParity {
         for (int length : new int[] {1, 13, 129, 4097}) {
             Matrix p = Matrix.normal(15, 1, length, 1);
             Matrix g = Matrix.normal(16, 1, length, 0.1);
-            check(
+            both.check(
                     "control of %d gradients".formatted(length),
                     rig -> List.of(rig.tensor(g), rig.tensor(p), rig.vector(new float[Control.count()])),
                     (scope, in) -> {
@@ -289,7 +291,7 @@ final class NeuralParity {
                     false,
                     control(g, p, 0.5f));
             for (float skipped : new float[] {0, 1}) {
-                check(
+                both.check(
                         "adamW of %d elements".formatted(length),
                         rig -> adamArguments(rig, p, g, skipped),
                         (scope, in) -> {

@@ -193,17 +193,41 @@ public final class PlannedLinear implements AutoCloseable {
      */
     public Tensor backward(StepScope scope, Tensor gradOutput) {
         Saved context = saved.pop();
+        try (Operand _ = context.input();
+                Tensor _ = context.x()) {
+            return backward(scope, gradOutput, context);
+        }
+    }
+
+    /**
+     * {@link #backward}, keeping what the forward pass has kept: it can run again, with the draws of another step.
+     *
+     * @param gradOutput dY, FP32, [tokens, out]
+     */
+    public Tensor repeatBackward(StepScope scope, Tensor gradOutput) {
+        return backward(scope, gradOutput, saved.element());
+    }
+
+    /** {@return the operand of X that the next backward pass reads, not owned} */
+    public Operand keptInput() {
+        return saved.element().input();
+    }
+
+    /** {@return the operand of W that the next backward pass reads, not owned} */
+    public Operand keptWeight() {
+        return cachedWeight.orElseThrow().operand(Contraction.ROWS);
+    }
+
+    private Tensor backward(StepScope scope, Tensor gradOutput, Saved context) {
         LinearPlan plan = context.plan();
         Tensor gradInput = scope.allocate(
                 layer.site().name() + ".gradInput", DType.FP32, context.x().shape());
-        try (Quantized dy = quantize(scope, plan.gradOutput(), gradOutput);
-                Operand input = context.input();
-                Tensor x = context.x()) {
+        try (Quantized dy = quantize(scope, plan.gradOutput(), gradOutput)) {
             run(scope, plan.afterBackward(), Map.of(StateInput.GRAD_OUTPUT_STATISTICS, dy.statistics()));
-            addGradWeight(scope, plan, dy.operand(Contraction.ROWS), input);
+            addGradWeight(scope, plan, dy.operand(Contraction.ROWS), context.input());
             Operand rows = weight(scope, plan).operand(Contraction.ROWS);
             multiply(scope, plan.gradInput(), dy.operand(Contraction.COLUMNS), rows, gradInput);
-            return through(scope, plan.input(), plan.inputClip(), gradInput, x);
+            return through(scope, plan.input(), plan.inputClip(), gradInput, context.x());
         }
     }
 
