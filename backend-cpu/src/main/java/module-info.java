@@ -4,5 +4,6 @@ module dev.nibble.backend.cpu {
     requires jdk.incubator.vector;
 
     provides dev.nibble.spi.BackendProvider with
-            dev.nibble.backend.cpu.CpuBackendProvider;
+            dev.nibble.backend.cpu.CpuBackendProvider,
+            dev.nibble.backend.cpu.CpuPortableProvider;
 }

@@ -106,12 +106,12 @@ record BlockProduct(
         a.pack(block, area.fromRow(), area.toRow(), buffers.panels(), 0, buffers.stage());
         int at = 0;
         for (int column = area.fromColumn(); column < area.toColumn(); column++) {
-            if (b.plane().state(block.segment(), column) == OperandPlane.ABSENT) {
+            if (b.plane().state(block.segment(), column) == SpreadScales.ABSENT) {
                 at += TILE * (area.toRow() - area.fromRow());
                 continue;
             }
             for (int row = area.fromRow(); row < area.toRow(); row++, at += TILE) {
-                if (a.state(block.segment(), row) != OperandPlane.ABSENT) {
+                if (a.state(block.segment(), row) != SpreadScales.ABSENT) {
                     addTile(
                             a,
                             b,
@@ -147,8 +147,8 @@ record BlockProduct(
         }
         int gridA = a.gridAt(block.segment(), row);
         int gridB = b.plane().gridAt(block.segment(), column);
-        boolean full = a.state(block.segment(), row) == OperandPlane.FULL
-                && b.plane().state(block.segment(), column) == OperandPlane.FULL;
+        boolean full = a.state(block.segment(), row) == SpreadScales.FULL
+                && b.plane().state(block.segment(), column) == SpreadScales.FULL;
         if (full) {
             TileKernel.fold(tile, acc, at, a.grid, gridA, b.plane().grid, gridB);
         } else {

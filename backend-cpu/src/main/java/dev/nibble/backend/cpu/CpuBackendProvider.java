@@ -26,16 +26,36 @@ public final class CpuBackendProvider implements BackendProvider {
 
     @Override
     public String description() {
-        return "the host's processors, with the Vector API";
+        return "the host's processors, with the Vector API and a native library for integer codes";
     }
 
     @Override
     public Availability availability() {
+        Availability vectors = vectors();
+        if (!vectors.available()) {
+            return vectors;
+        }
+        NativeLibrary.Outcome outcome = NativeLibrary.outcome();
+        String path = outcome.kernels()
+                .map(kernels -> "native path " + kernels.level().label)
+                .orElse("portable path");
+        return Availability.yes(
+                vectors.reason() + ", " + path + (outcome.reason().isEmpty() ? "" : " (" + outcome.reason() + ")"));
+    }
+
+    /** {@return whether the Vector API is there} */
+    Availability vectors() {
         int processors = Runtime.getRuntime().availableProcessors();
         return ModuleLayer.boot().findModule(VECTOR_MODULE).isPresent()
                 ? Availability.yes(processors + " processors, Vector API")
                 : Availability.no(
                         "module " + VECTOR_MODULE + " is not resolved; start java with --add-modules " + VECTOR_MODULE);
+    }
+
+    static void requireAvailable(String name, Availability availability) {
+        if (!availability.available()) {
+            throw new NotAvailableException("backend " + name + " is not available: " + availability.reason());
+        }
     }
 
     @Override
@@ -45,10 +65,7 @@ public final class CpuBackendProvider implements BackendProvider {
 
     @Override
     public Backend open(BackendOptions options) {
-        Availability availability = availability();
-        if (!availability.available()) {
-            throw new NotAvailableException("backend cpu is not available: " + availability.reason());
-        }
+        requireAvailable(name(), vectors());
         return CpuBackend.open(options);
     }
 }

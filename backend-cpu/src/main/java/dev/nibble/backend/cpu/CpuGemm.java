@@ -29,16 +29,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.stream.IntStream;
 
 /**
  * Matrix products with the Vector API, bit-equal to {@link ReferenceGemm} for any number of threads.
  *
- * <p>Every format is widened to FP32 while it is packed, and one kernel of fused multiply-adds computes all sums.
- * INT8 sums are exact in it: a block has at most 256 products of magnitude 127², and 256 · 127² is below 2^24; longer
- * segments add blocks up as integers. The Vector API reaches no 8-bit multiply instruction, so INT8 saves memory
- * here, not time.
+ * <p>Products of integer codes go to the native library where there is one. On the portable path every format is
+ * widened to FP32 while it is packed, and one kernel of fused multiply-adds computes all sums. INT8 sums are exact in
+ * it: a block has at most 256 products of magnitude 127², and 256 · 127² is below 2^24; longer segments add blocks up
+ * as integers. The Vector API reaches no 8-bit multiply instruction, so INT8 saves memory there, not time.
  */
-final class CpuGemm implements GemmBackend {
+final class CpuGemm implements GemmBackend, AutoCloseable {
     /** Elements of the right operand that are packed at a time: 32 MiB. */
     private static final int PACK_LIMIT = 1 << 23;
 
@@ -53,16 +54,24 @@ final class CpuGemm implements GemmBackend {
     private final Workers workers;
     private final ReferenceGemm reference;
     private final int packLimit;
+    private final Optional<NativeProduct> nativeProduct;
+    private final RateWatch watch = new RateWatch();
 
-    CpuGemm(HostRuntime runtime, Workers workers) {
-        this(runtime, workers, PACK_LIMIT);
+    /**
+     * Makes the operation.
+     *
+     * @param kernels of the native library; none for the portable path
+     */
+    CpuGemm(HostRuntime runtime, Workers workers, Optional<NativeKernels> kernels) {
+        this(runtime, workers, kernels, PACK_LIMIT);
     }
 
     /** Makes an operation that packs fewer elements at a time, so that a test need not be large. */
-    CpuGemm(HostRuntime runtime, Workers workers, int packLimit) {
+    CpuGemm(HostRuntime runtime, Workers workers, Optional<NativeKernels> kernels, int packLimit) {
         this.runtime = runtime;
         this.workers = workers;
         this.packLimit = packLimit;
+        this.nativeProduct = kernels.map(k -> new NativeProduct(k, runtime, workers, (long) packLimit * Float.BYTES));
         this.reference = new ReferenceGemm(runtime);
     }
 
@@ -81,16 +90,37 @@ final class CpuGemm implements GemmBackend {
         var gathered = new GatheredProduct(this, runtime, spec, left, right, HostTensor.floats(d));
         Optional<long[][]> norms = gathers && !drawn ? sampled.normsWithZeros() : Optional.empty();
         String suffix = drawn ? "-sampled" : norms.isPresent() ? "-nonzero-rows" : "";
-        String computeType = computeType(arithmetic(spec.terms().getFirst(), left, right));
-        runtime.log()
-                .launched(HostExecution.row(site, spec, left, right, kernelName(spec, left) + suffix, computeType));
+        Arithmetic arithmetic = arithmetic(spec.terms().getFirst(), left, right);
+        Optional<NativeProduct> taking = nativeProduct.filter(n -> takesAll(n, spec, left, right));
+        String computeType = taking.isPresent() && arithmetic == Arithmetic.EXACT
+                ? "integer codes, exact int32 sums, fp32 scale"
+                : computeType(arithmetic);
+        String kernel =
+                "cpu-" + taking.map(n -> n.label(arithmetic)).orElse("vector") + kernelName(spec, left) + suffix;
+        runtime.log().launched(HostExecution.row(site, spec, left, right, kernel, computeType));
         if (drawn) {
             sampled.leverage(gathered, site, scope.context(), runtime.seed());
         } else if (norms.isPresent()) {
             sampled.nonzero(gathered, norms.get());
         } else {
+            long start = System.nanoTime();
             multiplyAll(spec, left, right, HostTensor.floats(d));
+            long operations = 2 * left.rows() * right.rows() * left.k();
+            watch.note(kernel, operations, System.nanoTime() - start);
         }
+    }
+
+    /** {@return whether the native library, if there is one, computes the product} */
+    private static boolean takesAll(NativeProduct library, GemmSpec spec, HostOperand a, HostOperand b) {
+        return spec.terms().stream()
+                .allMatch(term ->
+                        library.takes(a.planes().get(term.planeA()), b.planes().get(term.planeB())));
+    }
+
+    private static boolean takesAll(NativeProduct library, List<PlaneUse> a, List<PlaneUse> b, SumOrder order) {
+        return !order.blocks().isEmpty()
+                && IntStream.range(0, a.size())
+                        .allMatch(i -> library.takes(a.get(i).plane(), b.get(i).plane()));
     }
 
     private void multiplyAll(GemmSpec spec, HostOperand left, HostOperand right, float[] d) {
@@ -118,6 +148,10 @@ final class CpuGemm implements GemmBackend {
             float[] d,
             Epilogue epilogue,
             boolean continues) {
+        if (nativeProduct.isPresent() && takesAll(nativeProduct.get(), usesA, usesB, order)) {
+            nativeProduct.get().multiply(usesA, usesB, order, d, epilogue, continues);
+            return;
+        }
         int m = usesA.getFirst().rows();
         int n = usesB.getFirst().rows();
         int columns = columnsAtATime(order.k());
@@ -267,9 +301,12 @@ final class CpuGemm implements GemmBackend {
             case Granularity.PerRow _ -> "row";
             case Granularity.PerBlock _ -> "block";
         };
-        return format.family() == DType.Family.FLOAT
-                ? "cpu-vector-" + format.label()
-                : "cpu-vector-" + format.label() + "-" + granularity;
+        return format.family() == DType.Family.FLOAT ? "-" + format.label() : "-" + format.label() + "-" + granularity;
+    }
+
+    @Override
+    public void close() {
+        nativeProduct.ifPresent(NativeProduct::close);
     }
 
     private static String computeType(Arithmetic arithmetic) {

@@ -9,6 +9,7 @@ import dev.nibble.host.HostRuntime;
 import dev.nibble.reference.AttentionHead;
 import dev.nibble.reference.ReferenceNeural;
 import dev.nibble.spi.AttentionShape;
+import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -141,5 +142,20 @@ final class CpuNeural implements NeuralOps {
     @Override
     public void countCorrect(StepScope scope, Tensor logits, Tensor targets, Tensor count) {
         loops.countCorrect(scope, logits, targets, count);
+    }
+
+    @Override
+    public void copyBlock(StepScope scope, Tensor source, Tensor target, BlockCopy copy) {
+        loops.copyBlock(scope, source, target, copy);
+    }
+
+    @Override
+    public Tensor softmax(StepScope scope, Tensor scores, float scale, boolean causal) {
+        return loops.softmax(scope, scores, scale, causal);
+    }
+
+    @Override
+    public Tensor softmaxBackward(StepScope scope, Tensor gradOutput, Tensor p, float scale, boolean causal) {
+        return loops.softmaxBackward(scope, gradOutput, p, scale, causal);
     }
 }

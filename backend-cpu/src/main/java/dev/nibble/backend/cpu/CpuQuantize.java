@@ -19,7 +19,6 @@ import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.DType;
-import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
@@ -44,26 +43,13 @@ final class CpuQuantize implements QuantizeOps {
         ReferenceQuantize.requireSupported(spec);
         ReferenceQuantize.requireNotEmpty(site, x);
         var call = new QuantizeCall(scope, workers, spec, site, state, runtime.seed());
-        try (HostTensor values = transformed(spec.transform(), HostTensor.of(x), state)) {
-            HostQuantized quantized = new MatrixQuantizer(call, values).quantize();
+        try (MatrixSource source = MatrixSource.of(runtime.memory(), workers, spec, HostTensor.of(x), state)) {
+            HostQuantized quantized = new MatrixQuantizer(call, source).quantize();
             if (!Float.isFinite(HostTensor.floats(quantized.statistics())[Statistic.AMAX.ordinal()])) {
                 runtime.noteNonFinite(site, spec.role());
             }
             return quantized;
         }
-    }
-
-    /** {@return the matrix that is rounded, owned by the caller} */
-    private HostTensor transformed(Transform transform, HostTensor x, DeviceState state) {
-        if (transform instanceof Transform.Identity) {
-            return x.share();
-        }
-        int rows = OperandChecks.rows(x);
-        int cols = OperandChecks.cols(x);
-        MatrixTransform known = MatrixTransform.of(transform, state, cols);
-        HostTensor out = runtime.memory().allocate("transformed", x.dtype(), x.shape(), MemoryTag.SCRATCH);
-        known.apply(workers, HostTensor.floats(x), rows, cols, HostTensor.floats(out));
-        return out;
     }
 
     @Override

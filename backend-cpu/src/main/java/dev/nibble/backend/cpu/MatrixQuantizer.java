@@ -18,17 +18,18 @@ import java.util.List;
  */
 final class MatrixQuantizer {
     private final QuantizeCall call;
-    private final HostTensor x;
+    private final MatrixSource source;
     private final MatrixMoments moments;
 
     /**
      * Prepares a call.
      *
-     * @param x [rows, cols], transformed
+     * @param source what is rounded
      */
-    MatrixQuantizer(QuantizeCall call, HostTensor x) {
+    MatrixQuantizer(QuantizeCall call, MatrixSource source) {
         this.call = call;
-        this.x = x;
+        this.source = source;
+        HostTensor x = source.x();
         moments = new MatrixMoments(
                 call.workers(), HostTensor.floats(x), (int) x.shape().rows(), (int)
                         x.shape().cols());
@@ -39,13 +40,13 @@ final class MatrixQuantizer {
         List<OperandSpec> specs = call.spec().operands().stream()
                 .sorted(Comparator.comparing(OperandSpec::contraction))
                 .toList();
-        PlaneSet set = new PlaneSet(call, specs.getFirst(), x, moments);
+        PlaneSet set = new PlaneSet(call, specs.getFirst(), source, moments);
         QuantizeStatistics statistics = new QuantizeStatistics(set.amaxes());
         List<HostOperand> operands = new ArrayList<>();
         for (OperandSpec operand : specs) {
             if (!operands.isEmpty() && !call.spec().sharesCodes()) {
                 set.close();
-                set = new PlaneSet(call, operand, x, moments);
+                set = new PlaneSet(call, operand, source, moments);
             }
             List<QuantizedPlane> planes = new ArrayList<>();
             for (PlaneSpec plane : operand.planes()) {
@@ -65,8 +66,8 @@ final class MatrixQuantizer {
         List<HostPlane> stored = planes.stream()
                 .map(plane -> plane.store(call, operand.contraction()))
                 .toList();
-        long rows = x.shape().rows();
-        long cols = x.shape().cols();
+        long rows = source.x().shape().rows();
+        long cols = source.x().shape().cols();
         return new HostOperand(operand, columns ? rows : cols, columns ? cols : rows, stored);
     }
 }

@@ -3,6 +3,7 @@ package dev.nibble.backend.cpu;
 import dev.nibble.host.HostTensor;
 import dev.nibble.tensor.DType;
 import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 
 /** Rounds all elements of a matrix, its rows shared among threads. */
@@ -42,6 +43,42 @@ final class MatrixRounding {
             beyond.add(rounder.beyond());
         });
         return beyond.sum();
+    }
+
+    /**
+     * What was found on the way.
+     *
+     * @param beyond elements beyond the range of the codes
+     * @param amax of the transformed matrix; NaN if an element is NaN
+     */
+    record Found(long beyond, float amax) {}
+
+    /**
+     * Transforms each row and rounds it while it is in the cache.
+     *
+     * @param scales one of the tensor, which no element decides about
+     */
+    Found roundTransformed(PlaneRounding rounding, int rows, MatrixSource source, PlaneScales scales) {
+        clearRowEnds(rounding);
+        float[] x = source.values(); // [rows, cols]
+        int cols = rounding.cols();
+        LongAdder beyond = new LongAdder();
+        AtomicInteger largest = new AtomicInteger(); // bits: no NaN is lost
+        workers.forEachRun(rows, cols, (from, to) -> {
+            StretchRounder rounder = new StretchRounder(rounding, scales.divisor(), scales.numbers());
+            float[] scratch = new float[cols]; // [cols]
+            float[] multipliers = new float[cols]; // [cols]
+            Arrays.fill(multipliers, scales.multipliers()[0]);
+            int bits = 0;
+            for (int row = from; row < to; row++) {
+                source.transform().row(x, row * cols, cols, scratch);
+                bits = Math.max(bits, BlockAmax.rectangle(scratch, 0, cols, 1, cols));
+                rounder.round(scratch, 0, cols, multipliers, 0, row, 0);
+            }
+            beyond.add(rounder.beyond());
+            largest.accumulateAndGet(bits, Math::max);
+        });
+        return new Found(beyond.sum(), Float.intBitsToFloat(largest.get()));
     }
 
     /** Half a byte at the end of an odd row is no element, but has code 0. */

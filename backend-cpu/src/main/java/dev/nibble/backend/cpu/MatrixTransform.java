@@ -21,6 +21,12 @@ sealed interface MatrixTransform {
     /** Transforms one row. */
     void inPlace(float[] x, int from, int count);
 
+    /** Writes a transformed row from index 0 of {@code out}. */
+    default void row(float[] x, int from, int count, float[] out) {
+        System.arraycopy(x, from, out, 0, count);
+        inPlace(out, 0, count);
+    }
+
     /**
      * Transforms a matrix.
      *

@@ -3,7 +3,6 @@ package dev.nibble.backend.cpu;
 import dev.nibble.host.HostMemory;
 import dev.nibble.host.HostPlane;
 import dev.nibble.host.HostTensor;
-import dev.nibble.quant.Granularity;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
@@ -18,13 +17,6 @@ import jdk.incubator.vector.VectorSpecies;
  * the last one are 0.
  */
 final class OperandPlane implements AutoCloseable {
-    /** No row of a tile is present in a segment. */
-    static final byte ABSENT = 0;
-    /** Some rows are present. */
-    static final byte PARTIAL = 1;
-    /** All rows are present. */
-    static final byte FULL = 2;
-
     private static final VectorSpecies<Float> LANES = TileKernel.LANES;
     // As long as a tile of A is high, or less.
     private static final VectorSpecies<Float> NARROW =
@@ -35,10 +27,7 @@ final class OperandPlane implements AutoCloseable {
     /** Elements of the working memory that {@link #pack} needs. */
     static final int STAGE = LARGEST_WIDTH * STAGE_PITCH;
 
-    private final PlaneUse use;
     private final HostPlane plane;
-    private final SumOrder order;
-    private final int operandRows;
     private final int storedPitch; // codes from one stored row to the next
     private final int firstRow;
     private final int rows;
@@ -48,7 +37,7 @@ final class OperandPlane implements AutoCloseable {
     private final int[] turnMap; // [lanes] where in the stage the lanes of a packed vector lie
     private final HostTensor gridTensor;
     private final int presenceAt; // where presence starts in the grid
-    private final byte[] states; // [segment][tile], empty if all are FULL
+    private final byte[] states; // [segment][tile], empty if all are full
 
     final float[] grid; // scales [segment][paddedRows], then presence [segment][paddedRows]
 
@@ -58,10 +47,7 @@ final class OperandPlane implements AutoCloseable {
      * @param width rows of a tile
      */
     OperandPlane(HostMemory memory, PlaneUse use, SumOrder order, int firstRow, int rows, int width) {
-        this.use = use;
         this.plane = use.plane();
-        this.order = order;
-        this.operandRows = use.rows();
         this.storedPitch = plane.pitch();
         this.firstRow = firstRow;
         this.rows = rows;
@@ -78,7 +64,11 @@ final class OperandPlane implements AutoCloseable {
         this.grid = HostTensor.floats(gridTensor);
         this.presenceAt = (int) cells;
         this.states = new byte[masked ? order.segments().size() * tiles : 0];
-        spreadScales();
+        var spread = new SpreadScales(use, order, firstRow, rows, width);
+        spread.scales(grid, 0);
+        if (masked) {
+            spread.mask(grid, presenceAt, states, 0);
+        }
     }
 
     /** Few distinct lengths, so that the allocator can give the same array to a product of another shape. */
@@ -107,44 +97,7 @@ final class OperandPlane implements AutoCloseable {
 
     /** {@return how many rows of a tile have codes in a segment} */
     byte state(int segment, int tile) {
-        return states.length == 0 ? FULL : states[segment * tiles + tile];
-    }
-
-    private void spreadScales() {
-        Granularity granularity = plane.spec().granularity();
-        int groupRows = (int) granularity.groupRows(operandRows);
-        int rowGroups = (int) granularity.rowGroups(operandRows);
-        long groupK = granularity.groupK(order.k());
-        for (int segment = 0; segment < order.segments().size(); segment++) {
-            int group = (int) (order.segments().get(segment).from() / groupK) * rowGroups;
-            int at = segment * paddedRows;
-            Arrays.fill(grid, at + rows, at + paddedRows, 0f);
-            float[] scales = HostTensor.floats(plane.scales()); // [kGroups][rowGroups], or empty
-            for (int row = 0; row < rows; row++) {
-                float scale = plane.scaled() ? scales[group + (firstRow + row) / groupRows] : 1;
-                grid[at + row] = use.sampleWeight(segment, firstRow + row) * (use.weight() * scale);
-            }
-            if (plane.masked()) {
-                spreadMask(segment, group, groupRows);
-            }
-        }
-    }
-
-    private void spreadMask(int segment, int group, int groupRows) {
-        byte[] mask = plane.mask().bytes(); // [kGroups][rowGroups]
-        int at = presenceAt + segment * paddedRows;
-        Arrays.fill(grid, at + rows, at + paddedRows, 0f);
-        for (int row = 0; row < rows; row++) {
-            grid[at + row] = mask[group + (firstRow + row) / groupRows];
-        }
-        for (int tile = 0; tile < tiles; tile++) {
-            int present = 0;
-            int real = Math.min(width, rows - tile * width);
-            for (int i = 0; i < real; i++) {
-                present += grid[at + tile * width + i] == 0 ? 0 : 1;
-            }
-            states[segment * tiles + tile] = present == 0 ? ABSENT : present == real ? FULL : PARTIAL;
-        }
+        return states.length == 0 ? SpreadScales.FULL : states[segment * tiles + tile];
     }
 
     /**
@@ -159,7 +112,7 @@ final class OperandPlane implements AutoCloseable {
             return;
         }
         for (int tile = from; tile < to; tile++) {
-            if (state(block.segment(), tile) != ABSENT) {
+            if (state(block.segment(), tile) != SpreadScales.ABSENT) {
                 packRows(block, tile, out, at + (tile - from) * width * block.length(), stage);
             }
         }

@@ -17,6 +17,7 @@ import dev.nibble.tensor.Shape;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Supplier;
 
 /** The planes that operands made alike share, each made when it is first asked for. */
@@ -26,24 +27,28 @@ final class PlaneSet implements AutoCloseable {
     private final QuantizeCall call;
     private final BlockGrid grid;
     private final int purpose;
-    private final HostTensor x; // [rows, cols], transformed
+    private final MatrixSource source;
     private final float[] amaxes; // of the blocks, in the grid's order
     private final Supplier<Moments> moments;
     private final MatrixRounding matrix;
     private final Map<PlaneSpec, QuantizedPlane> planes = new HashMap<>();
+    private Optional<Rounded> rounded = Optional.empty();
+
+    /** Codes of the only plane, made while the blocks were measured. */
+    private record Rounded(HostTensor codes, long beyond) {}
 
     /** Measures the blocks of an operand's first plane. */
-    PlaneSet(QuantizeCall call, OperandSpec operand, HostTensor x, Supplier<Moments> moments) {
+    PlaneSet(QuantizeCall call, OperandSpec operand, MatrixSource source, Supplier<Moments> moments) {
         this.call = call;
-        this.x = x;
+        this.source = source;
         this.moments = moments;
-        int rows = (int) x.shape().rows();
-        int cols = (int) x.shape().cols();
+        int rows = (int) source.x().shape().rows();
+        int cols = (int) source.x().shape().cols();
         PlaneSpec first = operand.planes().getFirst();
         grid = BlockGrid.of(ScaleGrid.of(operand.contraction(), first.granularity(), rows, cols), rows, cols);
         purpose = call.spec().purpose(operand.contraction());
-        amaxes = BlockAmax.of(call.workers(), grid, HostTensor.floats(x));
         matrix = new MatrixRounding(call.workers());
+        amaxes = source.transformed() ? transformAndRound(first) : BlockAmax.of(call.workers(), grid, source.values());
     }
 
     /** {@return amax of each block, in the grid's order} */
@@ -68,19 +73,34 @@ final class PlaneSet implements AutoCloseable {
         return planes.get(plane);
     }
 
+    /** {@return amax of the transformed tensor, whose codes of the given scale are made in the same pass} */
+    private float[] transformAndRound(PlaneSpec plane) {
+        HostTensor codes = codes(plane);
+        PlaneRounding rounding = PlaneRounding.of(plane, call.stream(purpose, 0), List.of(codes));
+        // NaN for the amax: its elements may be anything, and no code depends on it.
+        PlaneScales scales = PlaneScales.of(plane, new float[] {Float.NaN}, moments, call.state());
+        MatrixRounding.Found found = matrix.roundTransformed(rounding, grid.rows(), source, scales);
+        rounded = Optional.of(new Rounded(codes, found.beyond()));
+        return new float[] {found.amax()};
+    }
+
     private QuantizedPlane value(PlaneSpec plane, int sample, QuantizeStatistics statistics) {
-        float[] values = HostTensor.floats(x); // [rows, cols]
         if (plane.format() == DType.FP32) {
             return new QuantizedPlane(plane, grid, unchanged(), new float[0], NO_MASK);
         }
-        HostTensor codes = codes(plane);
+        HostTensor codes = rounded.map(Rounded::codes).orElseGet(() -> codes(plane));
         if (plane.format().bits() > 8) {
-            matrix.roundToHalf(values, grid.rows() * grid.cols(), codes);
+            matrix.roundToHalf(source.values(), grid.rows() * grid.cols(), codes);
             return new QuantizedPlane(plane, grid, codes, new float[0], NO_MASK);
         }
         PlaneScales scales = PlaneScales.of(plane, amaxes, moments, call.state());
-        PlaneRounding rounding = PlaneRounding.of(plane, call.stream(purpose, sample), List.of(codes));
-        long beyond = matrix.round(rounding, grid, values, scales);
+        long beyond = rounded.isPresent()
+                ? rounded.get().beyond()
+                : matrix.round(
+                        PlaneRounding.of(plane, call.stream(purpose, sample), List.of(codes)),
+                        grid,
+                        source.values(),
+                        scales);
         if (plane.scaleRule() instanceof ScaleRule.Given && sample == 0) {
             statistics.set(Statistic.SATURATED, (float) beyond / (grid.rows() * grid.cols()));
         }
@@ -89,10 +109,10 @@ final class PlaneSet implements AutoCloseable {
 
     private HostTensor unchanged() {
         if (call.spec().transform() instanceof Transform.Identity) {
-            return x.share();
+            return source.x().share();
         }
-        HostTensor copy = call.allocate("codes", DType.FP32, x.shape());
-        System.arraycopy(HostTensor.floats(x), 0, HostTensor.floats(copy), 0, grid.rows() * grid.cols());
+        HostTensor copy = call.allocate("codes", DType.FP32, source.x().shape());
+        System.arraycopy(source.values(), 0, HostTensor.floats(copy), 0, grid.rows() * grid.cols());
         return copy;
     }
 
@@ -103,7 +123,7 @@ final class PlaneSet implements AutoCloseable {
         GroupScale scale = GroupScale.amaxOverTop(mode.top(), amaxes[0]);
         List<HostTensor> codes = List.of(codes(upper), codes(lower));
         PlaneRounding rounding = PlaneRounding.of(upper, call.stream(purpose, 0), codes);
-        matrix.round(rounding, grid, HostTensor.floats(x), PlaneScales.of(scale, amaxes[0]));
+        matrix.round(rounding, grid, source.values(), PlaneScales.of(scale, amaxes[0]));
         float[] upperScale = {mode.base() * scale.scale()};
         planes.put(upper, new QuantizedPlane(upper, grid, codes.get(0), upperScale, NO_MASK));
         planes.put(lower, new QuantizedPlane(lower, grid, codes.get(1), new float[] {scale.scale()}, NO_MASK));
@@ -111,7 +131,7 @@ final class PlaneSet implements AutoCloseable {
 
     private QuantizedPlane residual(
             PlaneSpec plane, PlaneSource.Residual residual, QuantizedPlane first, QuantizeStatistics statistics) {
-        var rest = new BlockResidual(call.workers(), grid, HostTensor.floats(x), amaxes, first.codes(), first.scales());
+        var rest = new BlockResidual(call.workers(), grid, source.values(), amaxes, first.codes(), first.scales());
         float[] metric = rest.metric(residual.criterion()); // in the grid's order
         byte[] mask = rest.mask(metric, statistics.threshold(residual.threshold(), metric, call.state()));
         statistics.decide(amaxes, mask);

@@ -1,5 +1,6 @@
 package dev.nibble.backend.cpu;
 
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -60,6 +61,34 @@ final class Workers implements AutoCloseable {
         drain.run();
         awaitQuietly(done);
         rethrow(failure.get());
+    }
+
+    /** A task with working memory of its own. */
+    @FunctionalInterface
+    interface SlotTask {
+        /**
+         * Runs.
+         *
+         * @param slot number of the working memory, which no other task has meanwhile
+         * @param task number of the task
+         */
+        void run(int slot, int task);
+    }
+
+    /** Runs numbered tasks, each with one of {@code slots} working memories; there must be as many as run at once. */
+    void forEachSlot(int slots, int tasks, SlotTask body) {
+        ConcurrentLinkedQueue<Integer> free = new ConcurrentLinkedQueue<>();
+        for (int slot = 0; slot < slots; slot++) {
+            free.add(slot);
+        }
+        forEach(tasks, task -> {
+            int slot = free.remove();
+            try {
+                body.run(slot, task);
+            } finally {
+                free.add(slot);
+            }
+        });
     }
 
     /** Part of the rows of a matrix. */

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
@@ -35,7 +36,14 @@ class CpuBackendProviderTests {
                     try {
                         cpu.open(BackendOptions.withSeed(1)).close();
                         System.out.println("opened");
-                    } catch (dev.nibble.error.NotAvailableException e) {
+                        cpu.open(new BackendOptions(1, 1, true)).close();
+                        System.out.println("opened strictly");
+                    } catch (dev.nibble.error.NibbleException e) {
+                        System.out.println(e.getMessage());
+                    }
+                    try (Backend portable = Plugins.backends().get("cpu-portable").open(new BackendOptions(1, 1, true))) {
+                        System.out.println(portable.description());
+                    } catch (dev.nibble.error.NibbleException e) {
                         System.out.println(e.getMessage());
                     }
                 }
@@ -91,6 +99,28 @@ class CpuBackendProviderTests {
         String output = probe(folder, List.of("--add-modules", "jdk.incubator.vector"));
         assertTrue(output.contains("available=true"), output);
         assertTrue(output.contains("opened"), output);
+    }
+
+    @Test
+    void withoutNativeAccessThePortablePathRunsUnlessTheRunIsStrict(@TempDir Path folder) throws Exception {
+        String output = probe(folder, List.of("--add-modules", "jdk.incubator.vector"));
+        assertTrue(output.contains("portable path (native access is off; start java with"), output);
+        assertTrue(output.contains("opened" + System.lineSeparator()), output);
+        assertTrue(output.contains("backend cpu has only its portable path here (native access is off"), output);
+        assertTrue(output.contains("--backend cpu-portable asks for that path"), output);
+        assertTrue(output.contains("portable path: asked for"), output);
+        assertFalse(output.contains("restricted method"), output); // no warning of the JVM either
+    }
+
+    @Test
+    void aStrictRunOpensWhereTheNativePathIs(@TempDir Path folder) throws Exception {
+        assumeTrue(
+                NativeLibrary.outcome().kernels().isPresent(),
+                NativeLibrary.outcome().reason());
+        List<String> flags = List.of("--add-modules", "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED");
+        String output = probe(folder, flags);
+        assertTrue(output.contains("native path "), output);
+        assertTrue(output.contains("opened strictly"), output);
     }
 
     private static String probe(Path folder, List<String> flags)

@@ -34,6 +34,7 @@ import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SplittableRandom;
 
 /** One host memory with the plain operations and the fast ones side by side, and a step that is open. */
@@ -46,7 +47,11 @@ final class Fixture implements AutoCloseable {
     final QuantizeOps plainQuantize = new ReferenceQuantize(runtime);
     final GemmBackend plainGemm = new ReferenceGemm(runtime);
     final QuantizeOps quantize;
+    /** The portable path alone. */
+    final CpuGemm portable;
+    /** All paths, which must agree. */
     final GemmBackend gemm;
+
     final HostBackend backend;
     final StepScope scope;
     private final Workers workers;
@@ -54,7 +59,8 @@ final class Fixture implements AutoCloseable {
     Fixture(int threads) {
         workers = new Workers(threads);
         quantize = new CpuQuantize(runtime, workers);
-        gemm = new CpuGemm(runtime, workers);
+        portable = new CpuGemm(runtime, workers, Optional.empty());
+        gemm = new AllPaths(portable, AllPaths.natives(kernels -> new CpuGemm(runtime, workers, Optional.of(kernels))));
         backend = new HostBackend(
                 "fixture",
                 "",
@@ -70,8 +76,10 @@ final class Fixture implements AutoCloseable {
     }
 
     /** A product that packs few elements at a time, as it would do with a large operand. */
-    CpuGemm gemmWithPackLimit(int elements) {
-        return new CpuGemm(runtime, workers, elements);
+    GemmBackend gemmWithPackLimit(int elements) {
+        return new AllPaths(
+                new CpuGemm(runtime, workers, Optional.empty(), elements),
+                AllPaths.natives(kernels -> new CpuGemm(runtime, workers, Optional.of(kernels), elements)));
     }
 
     Tensor tensor(long rows, long cols, float[] values) {

@@ -127,7 +127,7 @@ class LowBitGemmTests {
                 GemmSpec spec = new GemmSpec(Product.GRAD_WEIGHT, terms, Sampling.NONZERO_ROWS, Epilogue.ADD);
                 check(fixture, spec, PlaneSpec.digits(SplitMode.UNBIASED), other, new int[] {13, 33, 4500}, zeroRows);
                 String kernel = fixture.runtime.log().rows().getLast().kernel();
-                assertEquals(zeroRows > 0, kernel.equals("cpu-vector-int4-tensor-nonzero-rows"), kernel);
+                assertEquals(zeroRows > 0, kernel.endsWith("-int4-tensor-nonzero-rows"), kernel);
             }
         }
     }
@@ -221,9 +221,8 @@ class LowBitGemmTests {
                 zeroRows += zero ? 1 : 0;
             }
             assertTrue(zeroRows > 0 && zeroRows < tokens, zeroRows + " rows are left out");
-            assertEquals(
-                    "cpu-vector-int4-tensor-sampled",
-                    fixture.runtime.log().rows().getLast().kernel());
+            String kernel = fixture.runtime.log().rows().getLast().kernel();
+            assertTrue(kernel.endsWith("-int4-tensor-sampled"), kernel);
         }
     }
 
