@@ -1,0 +1,375 @@
+// Exact products of bytes on the tensor cores of any architecture since sm_80: mma.sync m16n8k32. A block computes tiles of
+// 128 x 128. Scales of any granularity, masks, several terms; formats beyond a byte come as several passes. Segments end where
+// a stage does, 128, 64 or 32 bytes of the contraction; gemm_ordered.cu takes what is cut elsewhere.
+#include "gemm.cuh"
+
+namespace nibble {
+
+constexpr int TILE = 128;
+constexpr int TILE_THREADS = 256;
+
+template <int Bytes>
+__device__ __forceinline__ void copyAsync(void* to, const void* from, int valid) {
+    uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+    if constexpr (Bytes == 16) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid) : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(from), "r"(valid) : "memory");
+    }
+}
+
+__device__ __forceinline__ void loadMatrices(uint32_t (&r)[4], const int8_t* row) {
+    uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+__device__ __forceinline__ void multiplyInt8Tile(int (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/** The scale groups that a tile meets. */
+struct TileGroups {
+    uint32_t firstA;
+    uint32_t lastA;
+    uint32_t firstB;
+    uint32_t lastB;
+
+    __device__ __forceinline__ TileGroups(const Product& p, TilePlace place) {
+        firstA = rowGroup(p.gridA, place.row);
+        lastA = rowGroup(p.gridA, min(place.row + TILE, p.m) - 1);
+        firstB = rowGroup(p.gridB, place.col);
+        lastB = rowGroup(p.gridB, min(place.col + TILE, p.n) - 1);
+    }
+};
+
+/** Which elements of a tile have a term in a segment. */
+enum Presence : int { NONE, SOME, ALL };
+
+__device__ __forceinline__ Presence presence(const Plane& plane, long long rowGroups, uint32_t kGroup, uint32_t first, uint32_t last) {
+    if (plane.mask == nullptr) {
+        return ALL;
+    }
+    if (last != first) {
+        return SOME;  // each element looks for itself
+    }
+    return plane.mask[kGroup * rowGroups + first] != 0 ? ALL : NONE;
+}
+
+/** Walks over the stages of a tile: segments ascending, passes in order, the contraction of a segment in steps. */
+template <int Width>
+struct Cursor {
+    Segments segment;
+    uint32_t k;  // first index of the stage
+    int stretch;
+    int pass;
+    Presence present;
+    bool done;
+
+    __device__ __forceinline__ void start(const Product& p, TilePlace place, const TileGroups& groups) {
+        done = false;
+        present = ALL;
+        stretch = -1;
+        pass = -1;
+        if (p.stretches != nullptr) {
+            nextStretch(p);
+            return;
+        }
+        segment = Segments(p, place.part);
+        if (segment.done()) {
+            done = true;
+            return;
+        }
+        nextPass(p, groups);
+    }
+
+    __device__ __forceinline__ void advance(const Product& p, const TileGroups& groups) {
+        k += Width;
+        if (k < segment.to) {
+            return;
+        }
+        if (p.stretches == nullptr) {
+            nextPass(p, groups);
+        } else if (pass + 1 < p.passes && p.pass[pass + 1].term == p.pass[pass].term) {
+            pass++;
+            k = segment.from;
+        } else {
+            nextStretch(p);
+        }
+    }
+
+    /** Whether the sums of a term are complete after this stage. */
+    __device__ __forceinline__ bool isLast(const Product& p) const {
+        return k + Width >= segment.to && (pass + 1 == p.passes || p.pass[pass + 1].term != p.pass[pass].term);
+    }
+
+    __device__ __forceinline__ bool isFirst(const Product& p) const {
+        return k == segment.from && (pass == 0 || p.pass[pass - 1].term != p.pass[pass].term);
+    }
+
+  private:
+    __device__ __forceinline__ void nextStretch(const Product& p) {
+        while (++stretch < p.stretchCount) {
+            Stretch next = p.stretches[stretch];
+            if (next.from < next.to) {
+                segment.from = next.from;
+                segment.to = next.to;
+                segment.kGroupA = 0;
+                segment.kGroupB = 0;
+                k = next.from;
+                pass = 0;
+                while (p.pass[pass].term != next.term) {
+                    pass++;
+                }
+                return;
+            }
+        }
+        done = true;
+    }
+
+    __device__ __forceinline__ void nextPass(const Product& p, const TileGroups& groups) {
+        while (true) {
+            if (++pass == p.passes) {
+                pass = 0;
+                segment.advance(p);
+                if (segment.done()) {
+                    done = true;
+                    return;
+                }
+            }
+            const Term& term = p.term[p.pass[pass].term];
+            Presence a = presence(term.a, p.gridA.rowGroups, segment.kGroupA, groups.firstA, groups.lastA);
+            Presence b = presence(term.b, p.gridB.rowGroups, segment.kGroupB, groups.firstB, groups.lastB);
+            if (a != NONE && b != NONE) {
+                present = a == ALL ? b : a;
+                k = segment.from;
+                return;
+            }
+        }
+    }
+};
+
+/** A stage in shared memory; a row is 16 bytes longer than the contraction it holds, so that reading meets all banks. */
+template <int Width>
+struct Stage {
+    static constexpr int PITCH = Width + 16;
+    int8_t a[TILE * PITCH];
+    int8_t b[TILE * PITCH];
+    float scaleA[TILE];
+    float scaleB[TILE];
+};
+
+template <int Width>
+__device__ __forceinline__ void loadStage(
+    const Product& p, TilePlace place, const Cursor<Width>& cursor, Stage<Width>& stage, uint32_t group) {
+    constexpr int CHUNKS = Width / 16;
+    const Pass& pass = p.pass[cursor.pass];
+    const Term& term = p.term[pass.term];
+#pragma unroll
+    for (int i = 0; i < TILE * CHUNKS / TILE_THREADS; i++) {
+        int chunk = threadIdx.x + i * TILE_THREADS;
+        int row = chunk / CHUNKS;
+        int at = chunk % CHUNKS * 16;
+        uint32_t k = cursor.k + at;
+        int left = min(16, static_cast<int>(cursor.segment.to) - static_cast<int>(k));
+        bool insideA = place.row + row < p.m && left > 0;
+        bool insideB = place.col + row < p.n && left > 0;
+        const int8_t* a = insideA ? pass.a + (place.row + row) * term.a.rowPitch + k : pass.a;
+        const int8_t* b = insideB ? pass.b + (place.col + row) * term.b.rowPitch + k : pass.b;
+        copyAsync<16>(stage.a + row * Stage<Width>::PITCH + at, a, insideA ? left : 0);
+        copyAsync<16>(stage.b + row * Stage<Width>::PITCH + at, b, insideB ? left : 0);
+    }
+    if (cursor.isLast(p)) {
+        bool left = threadIdx.x < TILE;
+        int row = threadIdx.x % TILE;
+        const Plane& plane = left ? term.a : term.b;
+        const Grid& grid = left ? p.gridA : p.gridB;
+        long long index = (left ? cursor.segment.kGroupA : cursor.segment.kGroupB) * grid.rowGroups + group;
+        bool inside = (left ? place.row + row < p.m : place.col + row < p.n) && plane.scales != nullptr;
+        const void* from = inside ? static_cast<const void*>(plane.scales + index) : pass.a;
+        copyAsync<4>((left ? stage.scaleA : stage.scaleB) + row, from, inside ? 4 : 0);
+    }
+}
+
+/** The rows and columns of a thread: register [i][j][2h + e] is row 16i + 8h + lane/4, column 8j + 2 * (lane%4) + e of its warp. */
+struct Fragment {
+    int row;
+    int col;
+};
+
+/** The weight of a row that does not come from its scale; 0 leaves the row out. */
+__device__ __forceinline__ float rowWeight(const Product& p, int term, int stretch, long long row) {
+    if (p.stretches != nullptr) {
+        return static_cast<float>(1 << p.stretches[stretch].exponent);
+    }
+    return p.rowWeights == nullptr || row >= p.m ? 1.0f : p.rowWeights[term * p.m + row];
+}
+
+/** acc = fma(f, P, acc) for all elements of a thread. All: whether every element has a term. */
+template <int Width, bool All>
+__device__ __forceinline__ void fold(const Product& p, TilePlace place, const Cursor<Width>& cursor, const Stage<Width>& stage,
+    Fragment at, const int (&sums)[4][4][4], float (&acc)[4][4][4]) {
+    int number = p.pass[cursor.pass].term;
+    const Term& term = p.term[number];
+    float scalesB[4][2];
+    uint32_t present = 0xFF;
+    bool unscaledA = term.a.scales == nullptr;
+    bool unscaledB = term.b.scales == nullptr;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            int col = at.col + 8 * j + e;
+            scalesB[j][e] = __fmul_rn(term.b.weight, unscaledB ? 1.0f : stage.scaleB[col]);
+            if constexpr (!All) {
+                long long group = cursor.segment.kGroupB * p.gridB.rowGroups;
+                if (place.col + col < p.n && !isPresent(term.b, group + rowGroup(p.gridB, place.col + col))) {
+                    present &= ~(1u << (2 * j + e));
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            int row = at.row + 16 * i + 8 * h;
+            float scaleA = __fmul_rn(term.a.weight, unscaledA ? 1.0f : stage.scaleA[row]);
+            uint32_t here = present;
+            if constexpr (!All) {
+                float weight = rowWeight(p, number, cursor.stretch, place.row + row);
+                scaleA = __fmul_rn(weight, scaleA);
+                long long group = cursor.segment.kGroupA * p.gridA.rowGroups;
+                bool absent = place.row + row < p.m && !isPresent(term.a, group + rowGroup(p.gridA, place.row + row));
+                here = weight == 0.0f || absent ? 0 : here;
+            }
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    float& to = acc[i][j][2 * h + e];
+                    float sum = __fmaf_rn(__fmul_rn(scaleA, scalesB[j][e]), __int2float_rn(sums[i][j][2 * h + e]), to);
+                    to = All || (here >> (2 * j + e) & 1) ? sum : to;
+                }
+            }
+        }
+    }
+}
+
+template <int Width>
+__device__ __forceinline__ void multiplyStage(const Stage<Width>& stage, int warpRow, int warpCol, int lane, int (&sums)[4][4][4]) {
+    constexpr int PITCH = Stage<Width>::PITCH;
+    const int8_t* a = stage.a + (warpRow + lane % 16) * PITCH + lane / 16 * 16;
+    const int8_t* b = stage.b + (warpCol + lane / 16 * 8 + lane % 8) * PITCH + lane / 8 % 2 * 16;
+#pragma unroll
+    for (int k = 0; k < Width; k += 32) {
+        uint32_t left[4][4];
+        uint32_t right[2][4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            loadMatrices(left[i], a + i * 16 * PITCH + k);
+        }
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            loadMatrices(right[j], b + j * 16 * PITCH + k);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                multiplyInt8Tile(sums[i][j], left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+            }
+        }
+    }
+}
+
+template <int Width, int Stages>
+__device__ __forceinline__ void multiplyBytes(const Product& p) {
+    extern __shared__ __align__(128) uint8_t memory[];
+    Stage<Width>* stages = reinterpret_cast<Stage<Width>*>(memory);
+    int lane = threadIdx.x % 32;
+    int warp = threadIdx.x / 32;
+    int warpRow = warp / 4 * 64;
+    int warpCol = warp % 4 * 32;
+    Fragment at = {warpRow + lane / 4, warpCol + lane % 4 * 2};
+    long long tiles = tileCount<TILE, TILE>(p);
+    for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        TilePlace place = tilePlace<TILE, TILE, 8>(p, tile);
+        TileGroups groups(p, place);
+        uint32_t group = threadIdx.x < TILE ? rowGroup(p.gridA, place.row + threadIdx.x)
+                                            : rowGroup(p.gridB, place.col + threadIdx.x - TILE);
+        bool weighted = p.stretches != nullptr || p.rowWeights != nullptr;
+        Cursor<Width> ahead;
+        Cursor<Width> cursor;
+        ahead.start(p, place, groups);
+        cursor = ahead;
+#pragma unroll
+        for (int i = 0; i < Stages - 1; i++) {
+            if (!ahead.done) {
+                loadStage(p, place, ahead, stages[i], group);
+                ahead.advance(p, groups);
+            }
+            asm volatile("cp.async.commit_group;" ::: "memory");
+        }
+        float acc[4][4][4] = {};
+        int sums[4][4][4];
+        int slot = 0;
+        while (!cursor.done) {
+            asm volatile("cp.async.wait_group %0;" ::"n"(Stages - 2) : "memory");
+            __syncthreads();
+            if (!ahead.done) {
+                int free = slot == 0 ? Stages - 1 : slot - 1;
+                loadStage(p, place, ahead, stages[free], group);
+                ahead.advance(p, groups);
+            }
+            asm volatile("cp.async.commit_group;" ::: "memory");
+            int shift = p.pass[cursor.pass].shift;
+            bool first = cursor.isFirst(p);
+            if (first || (shift > 0 && cursor.k == cursor.segment.from)) {
+#pragma unroll
+                for (int i = 0; i < 64; i++) {
+                    int& sum = sums[i / 16][i / 4 % 4][i % 4];
+                    sum = first ? 0 : sum << shift;
+                }
+            }
+            multiplyStage(stages[slot], warpRow, warpCol, lane, sums);
+            if (cursor.isLast(p)) {
+                if (cursor.present == ALL && !weighted) {
+                    fold<Width, true>(p, place, cursor, stages[slot], at, sums, acc);
+                } else {
+                    fold<Width, false>(p, place, cursor, stages[slot], at, sums, acc);
+                }
+            }
+            cursor.advance(p, groups);
+            slot = slot + 1 == Stages ? 0 : slot + 1;
+        }
+#pragma unroll
+        for (int i = 0; i < 64; i++) {
+            long long row = place.row + at.row + i / 16 * 16 + i / 2 % 2 * 8;
+            long long col = place.col + at.col + i / 4 % 4 * 8 + i % 2;
+            if (row < p.m && col < p.n) {
+                store(p, place.part, row, col, acc[i / 16][i / 4 % 4][i % 4]);
+            }
+        }
+        __syncthreads();  // the next tile's copies write the same stages
+    }
+}
+
+}  // namespace nibble
+
+#define NIBBLE_INT8_KERNEL(name, width, stages)                                                                    \
+    extern "C" __global__ void __launch_bounds__(nibble::TILE_THREADS, 1)                                          \
+        name(const __grid_constant__ nibble::Product product) {                                                    \
+        nibble::multiplyBytes<width, stages>(product);                                                             \
+    }
+
+// Four stages where a block can have 150 KB of shared memory, two elsewhere.
+NIBBLE_INT8_KERNEL(gemm_int8_128_deep, 128, 4)
+NIBBLE_INT8_KERNEL(gemm_int8_128, 128, 2)
+NIBBLE_INT8_KERNEL(gemm_int8_64, 64, 4)
+NIBBLE_INT8_KERNEL(gemm_int8_32, 32, 4)

@@ -1,0 +1,111 @@
+package dev.nibble.backend.cuda;
+
+import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Product;
+import dev.nibble.gemm.Sampling;
+import dev.nibble.gemm.Term;
+import dev.nibble.report.ExecutionRow;
+import dev.nibble.spi.GemmBackend;
+import dev.nibble.spi.Operand;
+import dev.nibble.spi.Site;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Tensor;
+
+/**
+ * Matrix products on the device. Integer codes and FP32 have the bits of the plain code; BF16, FP16 and 8-bit floats are summed by
+ * the tensor cores of sm_90a in their own order, and elsewhere in FP32 in the plain code's.
+ */
+final class CudaGemm implements GemmBackend {
+    private final CudaRuntime runtime;
+    private final CudaSampling sampling;
+    private final GemmLaunches launches;
+
+    CudaGemm(CudaRuntime runtime) {
+        this(runtime, runtime.device().processors());
+    }
+
+    /** Makes an operation that launches at most so many blocks where each computes several tiles: numbers do not depend on it. */
+    CudaGemm(CudaRuntime runtime, int blocks) {
+        this.runtime = runtime;
+        this.sampling = new CudaSampling(runtime);
+        this.launches = new GemmLaunches(runtime, blocks);
+    }
+
+    @Override
+    public void multiply(StepScope scope, GemmSpec spec, Site site, Operand a, Operand b, Tensor d) {
+        CudaOperand left = CudaOperand.of(a);
+        CudaOperand right = CudaOperand.of(b);
+        long out = CudaTensor.floats(d);
+        requireFit(spec, site, left, right, d);
+        ProductPlan plan = ProductPlan.of(spec, left, right);
+        boolean draws = spec.sampling() == Sampling.LEVERAGE;
+        boolean empty = left.rows() == 0 || right.rows() == 0;
+        if (draws && spec.product() == Product.GRAD_WEIGHT && !empty) {
+            TokenDraw tokens = sampling.tokens(scope, spec, site, left, right);
+            note(plan, site, GemmKind.ofGathered(plan, runtime), "-sampled");
+            launches.gathered(plan, tokens, out);
+            return;
+        }
+        long weights =
+                draws && !empty ? sampling.rows(scope, spec, site, left, right).weights() : 0;
+        GemmKind kind = GemmKind.of(plan, runtime);
+        note(plan, site, kind, draws ? "-sampled" : "");
+        if (!empty) {
+            launches.all(plan, kind, weights, out);
+        }
+    }
+
+    private void note(ProductPlan plan, Site site, GemmKind kind, String suffix) {
+        String requested =
+                plan.a().spec().formatLabel() + " x " + plan.b().spec().formatLabel();
+        String stored = plan.a().storedLabel() + " x " + plan.b().storedLabel();
+        String reason = requested.equals(stored) ? "" : "the operands were stored in other formats";
+        runtime.log()
+                .launched(new ExecutionRow(
+                        site.name(),
+                        plan.spec().product().label(),
+                        requested,
+                        stored,
+                        kind.kernel(plan) + suffix,
+                        kind.computeType(plan),
+                        true,
+                        reason));
+    }
+
+    /**
+     * Checks that operands and result fit together.
+     *
+     * @throws IllegalArgumentException naming both shapes
+     */
+    private static void requireFit(GemmSpec spec, Site site, CudaOperand a, CudaOperand b, Tensor d) {
+        String where = spec.product().label() + " of layer " + site.name() + ": ";
+        if (a.k() != b.k()) {
+            throw new IllegalArgumentException("%sA is [%d, %d] and B is [%d, %d], but both need the same last extent"
+                    .formatted(where, a.rows(), a.k(), b.rows(), b.k()));
+        }
+        if (d.shape().rows() != a.rows() || d.shape().cols() != b.rows()) {
+            throw new IllegalArgumentException("%sD is %s, but A [%d, %d] and B [%d, %d] need [%d, %d]"
+                    .formatted(where, d.shape(), a.rows(), a.k(), b.rows(), b.k(), a.rows(), b.rows()));
+        }
+        for (Term term : spec.terms()) {
+            if (term.planeA() >= a.planes().size()
+                    || term.planeB() >= b.planes().size()) {
+                throw new IllegalArgumentException("%sa term uses planes %d and %d, but the operands have %d and %d"
+                        .formatted(
+                                where,
+                                term.planeA(),
+                                term.planeB(),
+                                a.planes().size(),
+                                b.planes().size()));
+            }
+        }
+        if (spec.terms().size() > ProductArguments.MOST_TERMS) {
+            throw new IllegalArgumentException("%s%d terms are asked for, but at most %d are possible"
+                    .formatted(where, spec.terms().size(), ProductArguments.MOST_TERMS));
+        }
+        if (Math.max(a.k(), Math.max(a.rows(), b.rows())) > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException("%sA is [%d, %d] and B is [%d, %d], but an extent is at most %d"
+                    .formatted(where, a.rows(), a.k(), b.rows(), b.k(), Integer.MAX_VALUE));
+        }
+    }
+}

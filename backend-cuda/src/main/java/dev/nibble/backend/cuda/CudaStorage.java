@@ -1,0 +1,34 @@
+package dev.nibble.backend.cuda;
+
+import dev.nibble.tensor.MemoryTag;
+
+/** One piece of device memory and the count of its handles. */
+final class CudaStorage {
+    final CudaMemory memory;
+    final long address;
+    final long bytes; // a multiple of 256
+    final boolean passing; // whether it lies among what lives for a step, whatever it is counted as later
+    final boolean counted; // whether a tensor of the caller's: what the backend needs itself is not
+    MemoryTag tag;
+    private int handles = 1;
+
+    CudaStorage(CudaMemory memory, long address, long bytes, MemoryTag tag, boolean passing, boolean counted) {
+        this.memory = memory;
+        this.address = address;
+        this.bytes = bytes;
+        this.tag = tag;
+        this.passing = passing;
+        this.counted = counted;
+    }
+
+    void retain() {
+        handles++;
+    }
+
+    void release() {
+        handles--;
+        if (handles == 0) {
+            memory.free(this);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+package dev.nibble.backend.cuda;
+
+import dev.nibble.gemm.Epilogue;
+import dev.nibble.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Enqueues the kernels of products. */
+final class GemmLaunches {
+    private static final int MMA_TILE = 128;
+    private static final int MMA_THREADS = 256;
+    private static final int MMA_PADDING = 16; // bytes at the end of a row in shared memory
+    private static final int MMA_STAGES = 4;
+    private static final int MMA_STAGES_SMALL = 2;
+    private static final int ORDERED_TILE = 64;
+    private static final int SUM_THREADS = 256;
+    private static final long MOST_BLOCKS = 1 << 20; // of kernels that are not kept running
+
+    private final CudaRuntime runtime;
+    private final int blocks;
+    private final ProductArguments arguments = new ProductArguments();
+    private final WarpgroupLaunches warpgroups;
+
+    /**
+     * Makes launches.
+     *
+     * @param blocks at most so many, where each computes several tiles
+     */
+    GemmLaunches(CudaRuntime runtime, int blocks) {
+        this.runtime = runtime;
+        this.blocks = blocks;
+        this.warpgroups = new WarpgroupLaunches(runtime, arguments, blocks);
+    }
+
+    /**
+     * Computes a product of all tokens.
+     *
+     * @param rowWeights address of the weights of rows in each term, FP32 [terms][m]; 0: none
+     * @param d address of the result
+     */
+    void all(ProductPlan plan, GemmKind kind, long rowWeights, long d) {
+        boolean add = plan.spec().epilogue() == Epilogue.ADD;
+        boolean direct = plan.splits().parts() == 1;
+        long elements = Math.multiplyExact(plan.m(), plan.n());
+        long bytes = direct ? 0 : Math.multiplyExact(elements * plan.splits().parts(), DType.FP32.bits() / Byte.SIZE);
+        try (CudaTensor parts = runtime.memory().scratch("partial sums", bytes)) {
+            long out = direct ? d : parts.address();
+            arguments.shape(plan).terms(plan.terms()).rowWeights(rowWeights).out(out, direct && add);
+            switch (kind) {
+                case INT8_WGMMA -> warpgroups.bytes(plan, rowWeights, out, direct && add);
+                case INT8_BLOCKS -> warpgroups.blocks(plan);
+                case HALF_WGMMA -> warpgroups.halves(plan);
+                case FP8_WGMMA -> warpgroups.floats8(plan);
+                case INT8_MMA -> bytes(plan);
+                case FLOAT -> simple(plan, "gemm_float", "gemm_float", MMA_TILE);
+                case CHAINS -> simple(plan, "gemm_float", "gemm_chains", MMA_TILE);
+                case ORDERED -> simple(plan, "gemm_ordered", "gemm_ordered", ORDERED_TILE);
+            }
+            if (!direct) {
+                sumParts(parts.address(), d, elements, plan.splits().parts(), add);
+            }
+        }
+    }
+
+    private void sumParts(long parts, long d, long elements, int count, boolean add) {
+        Args args = runtime.args()
+                .pointer(parts)
+                .pointer(d)
+                .i64(elements)
+                .i32(count)
+                .i32(add ? 1 : 0);
+        long grid = Math.min(Math.ceilDiv(elements, SUM_THREADS), MOST_BLOCKS);
+        runtime.kernels().get("gemm_ordered", "gemm_sum_parts").launch(grid, 1, 1, SUM_THREADS, 0, args);
+    }
+
+    private void simple(ProductPlan plan, String file, String function, int tile) {
+        long grid = Math.min(plan.tiles(tile, tile), MOST_BLOCKS);
+        Args args = runtime.args().struct(arguments.struct());
+        runtime.kernels().get(file, function).launch(grid, 1, 1, MMA_THREADS, 0, args);
+    }
+
+    private void bytes(ProductPlan plan) {
+        try (PlaneBytes bytes = new PlaneBytes(runtime, arguments)) {
+            List<BytePass> passes = new ArrayList<>();
+            List<PlaneTerm> terms = new ArrayList<>();
+            for (int t = 0; t < plan.terms().size(); t++) {
+                PlaneTerm term = plan.terms().get(t);
+                passes.addAll(BytePass.ofTerm(
+                        bytes.of(term.a(), plan.m(), plan.k()), bytes.of(term.b(), plan.n(), plan.k()), t));
+                terms.add(new PlaneTerm(
+                        bytes.whole(term.a(), plan.m(), plan.k()), bytes.whole(term.b(), plan.n(), plan.k())));
+            }
+            arguments.terms(terms).passes(passes);
+            launchBytes(plan.stage(), plan.tiles(MMA_TILE, MMA_TILE));
+        }
+    }
+
+    private void launchBytes(int stage, long tiles) {
+        boolean deep = runtime.device().largestShared() >= mmaShared(stage, MMA_STAGES);
+        String suffix = stage == MMA_TILE && deep ? "_deep" : "";
+        int stages = stage == MMA_TILE && !deep ? MMA_STAGES_SMALL : MMA_STAGES;
+        Args args = runtime.args().struct(arguments.struct());
+        runtime.kernels()
+                .get("gemm_int8", "gemm_int8_" + stage + suffix)
+                .launch(Math.min(tiles, blocks), 1, 1, MMA_THREADS, mmaShared(stage, stages), args);
+    }
+
+    private static int mmaShared(int stage, int stages) {
+        int scales = 2 * MMA_TILE * Float.BYTES;
+        return stages * (2 * MMA_TILE * (stage + MMA_PADDING) + scales);
+    }
+
+    /** Computes a weight gradient of the tokens that were drawn. */
+    void gathered(ProductPlan plan, TokenDraw tokens, long d) {
+        try (GatheredTokens gathered = new GatheredTokens(runtime, arguments, plan, tokens)) {
+            PlaneTerm term = gathered.gather();
+            arguments.out(d, plan.spec().epilogue() == Epilogue.ADD);
+            if (GemmKind.ofGathered(plan, runtime) == GemmKind.INT8_BLOCKS) {
+                warpgroups.gathered(plan, term, gathered.pitch());
+            } else {
+                launchBytes(
+                        MMA_TILE,
+                        Math.multiplyExact(Math.ceilDiv(plan.m(), MMA_TILE), Math.ceilDiv(plan.n(), MMA_TILE)));
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+package dev.nibble.backend.cuda;
+
+import java.util.HashMap;
+import java.util.Map;
+
+/** The compiled kernels of a backend, loaded file by file when first asked for. */
+final class Kernels {
+    private final CudaDevice device;
+    private final CudaStream stream;
+    private final CudaSettings settings;
+    private final Map<String, Kernel> kernels = new HashMap<>();
+
+    Kernels(CudaDevice device, CudaStream stream, CudaSettings settings) {
+        this.device = device;
+        this.stream = stream;
+        this.settings = settings;
+    }
+
+    /**
+     * {@return a kernel; the same object every time}
+     *
+     * @param file name of the source without {@code .cu}
+     * @param function name of the {@code extern "C"} function
+     */
+    Kernel get(String file, String function) {
+        return kernels.computeIfAbsent(file + '.' + function, name -> {
+            stream.bind();
+            return new Kernel(name, device.function(file, function, settings.images()), stream);
+        });
+    }
+
+    /** {@return the architecture whose code runs: {@code sm_90a}, or {@code compute_80} if the driver compiles it} */
+    String architecture() {
+        return KernelImages.choose(device.major(), device.minor(), settings.images());
+    }
+}

@@ -1,0 +1,70 @@
+package dev.nibble.backend.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.error.NotAvailableException;
+import dev.nibble.spi.Availability;
+import dev.nibble.spi.BackendOptions;
+import dev.nibble.spi.BackendProvider;
+import dev.nibble.spi.Plugins;
+import dev.nibble.spi.Spi;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class CudaBackendProviderTests {
+    private static final List<String> ALL = List.of("sm_90a", "sm_89", "sm_80", "compute_80");
+    private static final List<String> DEFAULT = List.of("sm_90a", "compute_80");
+
+    @Test
+    void isFoundByName() {
+        BackendProvider found = Plugins.backends().get("cuda");
+        assertInstanceOf(CudaBackendProvider.class, found);
+        assertTrue(Spi.accepts(found.spiVersion()));
+    }
+
+    @Test
+    void whatIsNotAvailableSaysWhyAndIsNotOpened() {
+        CudaBackendProvider provider = new CudaBackendProvider();
+        Availability availability = provider.availability();
+        assertFalse(availability.reason().isBlank());
+        assertEquals(availability, provider.availability(), "found out once");
+        if (!availability.available()) {
+            NotAvailableException e =
+                    assertThrows(NotAvailableException.class, () -> provider.open(BackendOptions.withSeed(1)));
+            assertTrue(e.getMessage().contains(availability.reason()), e.getMessage());
+        }
+    }
+
+    @Test
+    void anOldDeviceIsRefusedByItsArchitecture() {
+        Availability turing = DeviceProbe.judge("T4", 7, 5, 13000, ALL);
+        assertFalse(turing.available());
+        assertEquals("T4, compute capability 7.5, driver for CUDA 13.0, but 8.0 or newer is needed", turing.reason());
+    }
+
+    @Test
+    void aBuildWithoutKernelsIsRefused() {
+        Availability none = DeviceProbe.judge("H100", 9, 0, 13000, List.of());
+        assertFalse(none.available());
+        assertTrue(none.reason().contains("no kernels"), none.reason());
+    }
+
+    @Test
+    void aDeviceRunsWhatWasCompiledForItElseTheIntermediateForm() {
+        assertEquals("sm_90a", KernelImages.choose(9, 0, "auto", ALL));
+        assertEquals("sm_89", KernelImages.choose(8, 9, "auto", ALL));
+        assertEquals("sm_80", KernelImages.choose(8, 6, "auto", ALL));
+        assertEquals("sm_80", KernelImages.choose(8, 0, "auto", ALL));
+        assertEquals("compute_80", KernelImages.choose(10, 0, "auto", ALL));
+        assertEquals("compute_80", KernelImages.choose(8, 9, "auto", DEFAULT));
+        assertEquals("compute_80", KernelImages.choose(9, 0, "ptx", ALL));
+        assertEquals("sm_80", KernelImages.choose(9, 0, "sm_80", ALL));
+        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, DEFAULT).available());
+        assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, DEFAULT).reason().contains("compute_80"));
+        assertFalse(DeviceProbe.judge("A100", 8, 0, 13000, List.of("sm_90a")).available());
+    }
+}

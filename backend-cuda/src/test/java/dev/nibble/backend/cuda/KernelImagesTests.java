@@ -1,0 +1,99 @@
+package dev.nibble.backend.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.error.NotAvailableException;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+class KernelImagesTests {
+    private static final long MOST_BYTES = 3 << 20; // of the kernels in the repository
+
+    private static Path module() {
+        return Path.of(System.getProperty("basedir", "")).toAbsolutePath();
+    }
+
+    private static Path sources() {
+        return module().resolve("src/main/cuda");
+    }
+
+    private static List<Path> files(Path folder, String... ends) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.filter(file -> Stream.of(ends).anyMatch(file.toString()::endsWith))
+                    .sorted()
+                    .toList();
+        }
+    }
+
+    private static String sha256(byte[] bytes) throws NoSuchAlgorithmException {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    }
+
+    /** As {@code kernels.sh hash} computes it: of the lines that sha256sum prints. */
+    private static String hash() throws IOException, NoSuchAlgorithmException {
+        StringBuilder lines = new StringBuilder();
+        for (Path file : files(sources(), ".cu", ".cuh")) {
+            lines.append(sha256(Files.readAllBytes(file)))
+                    .append("  ")
+                    .append(file.getFileName())
+                    .append('\n');
+        }
+        return sha256(lines.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    @Test
+    void recordedKernelsAreThoseOfTheSources() throws IOException, NoSuchAlgorithmException {
+        String recorded = Files.readString(module().resolve("src/main/kernels/sources.sha256"));
+        assertEquals(hash(), recorded.strip(), "the CUDA sources have changed; run backend-cuda/kernels.sh record");
+    }
+
+    @Test
+    void recordedKernelsKeepTheRepositorySmall() throws IOException {
+        long bytes = 0;
+        try (Stream<Path> files = Files.walk(module().resolve("src/main/kernels"))) {
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                bytes += Files.size(file);
+            }
+        }
+        assertTrue(bytes > 0 && bytes < MOST_BYTES, bytes + " bytes of kernels, but at most " + MOST_BYTES);
+    }
+
+    @Test
+    void everySourceIsCompiledForEveryArchitecture() throws IOException {
+        List<String> present = KernelImages.present();
+        assertTrue(present.containsAll(List.of("sm_90a", "compute_80")), present.toString());
+        for (Path file : files(sources(), ".cu")) {
+            String name = file.getFileName().toString().replace(".cu", "");
+            for (String architecture : present) {
+                boolean wanted = architecture.equals("sm_90a") || !name.endsWith(KernelImages.HOPPER_ONLY);
+                assertEquals(wanted, KernelImages.has(architecture, name), name + " for " + architecture);
+            }
+        }
+    }
+
+    @Test
+    void aKernelThatIsMissingIsNamed() {
+        NotAvailableException e =
+                assertThrows(NotAvailableException.class, () -> KernelImages.image("compute_80", "nosuchfile"));
+        assertTrue(e.getMessage().contains("nosuchfile") && e.getMessage().contains("compute_80"), e.getMessage());
+        assertFalse(KernelImages.has("sm_10", "codec"));
+    }
+
+    @Test
+    void textEndsWithAZeroByte() {
+        byte[] ptx = KernelImages.image("compute_80", "codec");
+        assertEquals(0, ptx[ptx.length - 1]);
+        assertTrue(new String(ptx, StandardCharsets.US_ASCII).contains(".visible .entry codecEncode"));
+    }
+}
