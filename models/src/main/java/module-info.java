@@ -10,9 +10,11 @@ module dev.nibble.models {
     requires com.fasterxml.jackson.core;
 
     exports dev.nibble.models;
+    exports dev.nibble.models.checkpoint;
     exports dev.nibble.models.data;
     exports dev.nibble.models.files;
     exports dev.nibble.models.layers;
+    exports dev.nibble.models.safetensors;
     exports dev.nibble.models.train;
 
     opens dev.nibble.models to

@@ -14,6 +14,7 @@ import dev.nibble.spi.Names;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalInt;
 
 /**
  * A small vision transformer on the images of IDX files, those of MNIST and of Fashion-MNIST. With images of 28x28, every
@@ -47,6 +48,7 @@ final class ImagesPreset implements Preset {
                 integer("model.hidden", 256, "features between the linear layers of a feed-forward layer"),
                 integer("model.layers", 4, "blocks"),
                 new Setting("model.mlp", Setting.Type.TEXT, "swiglu", "the feed-forward layers: swiglu or relu"),
+                AttentionSetting.setting(),
                 new Setting(DATA, Setting.Type.TEXT, "", "folder with the IDX files; the same as --data"),
                 integer("data.classes", 10, "classes of the labels"),
                 integer("data.batch", 128, "images in a micro-batch"),
@@ -58,7 +60,7 @@ final class ImagesPreset implements Preset {
         values.requireIn("data.batch", 1, 1 << 20);
         values.requireIn("data.validationImages", 0, Integer.MAX_VALUE);
         TRAINING.spec(values);
-        return shape(values).linears();
+        return shape(values).planned();
     }
 
     @Override
@@ -69,11 +71,7 @@ final class ImagesPreset implements Preset {
 
     @Override
     public void requireData(SettingValues values) {
-        if (values.text(DATA).isEmpty()) {
-            throw new IllegalArgumentException(
-                    "preset images has no data, but needs a folder with IDX files; name it with --data DIR");
-        }
-        ImageData.Header header = ImageData.header(values.path(DATA));
+        ImageData.Header header = header(values);
         ImageBatches.tokens(header.rows(), header.cols(), values.integer("model.patch"));
         ImageTask.checkBatch(values.integer("data.batch"), header.rows(), header.cols());
         ImageTask.checkValidationImages(validationImages(values, header.testImages()), header.testImages());
@@ -104,7 +102,25 @@ final class ImagesPreset implements Preset {
                 values.integer("model.heads"),
                 values.integer("model.hidden"),
                 values.integer("model.layers"),
-                mlp(values.text("model.mlp")));
+                mlp(values.text("model.mlp")),
+                quantizedSequence(values));
+    }
+
+    /** Patches of an image, if the products of attention are quantized: only the data says how many there are. */
+    private static OptionalInt quantizedSequence(SettingValues values) {
+        if (!AttentionSetting.isQuantized(values)) {
+            return OptionalInt.empty();
+        }
+        ImageData.Header header = header(values);
+        return OptionalInt.of(ImageBatches.tokens(header.rows(), header.cols(), values.integer("model.patch")));
+    }
+
+    private static ImageData.Header header(SettingValues values) {
+        if (values.text(DATA).isEmpty()) {
+            throw new IllegalArgumentException(
+                    "preset images has no data, but needs a folder with IDX files; name it with --data DIR");
+        }
+        return ImageData.header(values.path(DATA));
     }
 
     private static MlpKind mlp(String name) {

@@ -20,8 +20,12 @@ final class MetricsFile implements RunListener, AutoCloseable {
     private final BufferedWriter writer;
     private String pending = "";
 
-    /** Starts the file anew. */
-    MetricsFile(Path file, TaskKind kind) {
+    /**
+     * Starts the file anew.
+     *
+     * @param before steps and evaluations that the run had before it was continued: the first lines
+     */
+    MetricsFile(Path file, TaskKind kind, RunHistory before) {
         this.file = file;
         this.kind = kind;
         try {
@@ -33,6 +37,12 @@ final class MetricsFile implements RunListener, AutoCloseable {
             writer.flush();
         } catch (IOException e) {
             throw failure(e);
+        }
+        for (StepRecord step : before.curve()) {
+            step(step);
+            before.evaluations().stream()
+                    .filter(evaluation -> evaluation.step() == step.step() + 1)
+                    .forEach(this::evaluated);
         }
     }
 

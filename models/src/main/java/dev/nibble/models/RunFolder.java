@@ -1,12 +1,15 @@
 package dev.nibble.models;
 
 import dev.nibble.error.NibbleException;
+import dev.nibble.models.checkpoint.CheckpointStore;
 import dev.nibble.models.files.AtomicFile;
 import dev.nibble.models.files.IoReason;
 import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
+import java.util.function.Function;
 
 /**
  * A run that leaves files: {@code metrics.csv}, a line a step, readable while it goes on; {@code run.json}, the whole
@@ -31,6 +34,50 @@ public record RunFolder(Path path, RunOrigin origin) {
      * @throws NibbleException if the files cannot be written
      */
     public RunResult train(Runs runs, RunConfig config, RunListener listener) {
+        return train(runs, config, listener, RunHistory.EMPTY, heard -> runs.train(config, heard));
+    }
+
+    /**
+     * Trains as {@link #train(Runs, RunConfig, RunListener)} does, and writes checkpoints into the folder {@link
+     * CheckpointStore#FOLDER}: see docs/checkpoints.md. A run that goes on has the metrics, the evaluations and the record of
+     * the whole run.
+     *
+     * @param start where the run begins; the listener is told
+     * @return what the run gave
+     * @throws IllegalArgumentException if no preset has the name in the configuration; or if a checkpoint that is to be
+     *     continued is one of another configuration or of other data, naming every difference: nothing is written then
+     * @throws NibbleException if the files cannot be written; or if there are checkpoints to continue, and none can be used
+     */
+    public RunResult train(Runs runs, RunConfig config, RunListener listener, Start start) {
+        CheckpointStore store = new CheckpointStore(path.resolve(CheckpointStore.FOLDER));
+        store.clear();
+        if (start == Start.NEW || store.all().isEmpty()) {
+            if (start != Start.NEW) {
+                listener.notice("there is no checkpoint in " + store.path() + ": the run starts at its first step");
+            }
+            return train(runs, config, listener, RunHistory.EMPTY, heard -> {
+                PreparedRun run = runs.prepare(config);
+                return run.train(heard, Optional.of(new Checkpointer(store, origin, run, Optional.empty(), heard)));
+            });
+        }
+        PreparedRun run = runs.prepare(config);
+        Resumption from = Resumption.find(store, run, start == Start.RESUME_UNDER_ANOTHER_QUANTIZER)
+                .orElseThrow();
+        from.notices().forEach(listener::notice);
+        return train(
+                runs,
+                config,
+                listener,
+                from.history(),
+                heard -> run.train(heard, Optional.of(new Checkpointer(store, origin, run, Optional.of(from), heard))));
+    }
+
+    private RunResult train(
+            Runs runs,
+            RunConfig config,
+            RunListener listener,
+            RunHistory before,
+            Function<RunListener, RunResult> training) {
         TaskKind kind = runs.preset(config.preset()).kind();
         try {
             Files.createDirectories(path);
@@ -40,16 +87,17 @@ public record RunFolder(Path path, RunOrigin origin) {
         Path record = path.resolve(RECORD);
         AtomicFile.write(record, RunJson.started(origin, config));
         RunResult result;
-        try (MetricsFile metrics = new MetricsFile(path.resolve(METRICS), kind)) {
-            result = result(kind, runs, config, new Both(metrics, listener));
+        try (MetricsFile metrics = new MetricsFile(path.resolve(METRICS), kind, before)) {
+            result = result(kind, config, new Both(metrics, listener), training);
         }
         AtomicFile.write(record, RunJson.ended(origin, config, path, result));
         return result;
     }
 
-    private static RunResult result(TaskKind kind, Runs runs, RunConfig config, RunListener listener) {
+    private static RunResult result(
+            TaskKind kind, RunConfig config, RunListener listener, Function<RunListener, RunResult> training) {
         try {
-            return runs.train(config, listener);
+            return training.apply(listener);
         } catch (RuntimeException | OutOfMemoryError | LinkageError e) {
             return RunResult.failed(kind, config, e);
         }
@@ -60,6 +108,11 @@ public record RunFolder(Path path, RunOrigin origin) {
         @Override
         public void started(RunInfo info) {
             listener.started(info);
+        }
+
+        @Override
+        public void notice(String message) {
+            listener.notice(message);
         }
 
         @Override

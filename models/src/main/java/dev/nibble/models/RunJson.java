@@ -1,16 +1,10 @@
 package dev.nibble.models;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import dev.nibble.models.files.JsonTree;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.report.ExecutionRow;
-import java.io.IOException;
-import java.io.StringWriter;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 
 /** The record of a run as JSON; a number that is not finite is null. */
@@ -19,7 +13,7 @@ final class RunJson {
 
     /** {@return what is known before a run begins} */
     static String started(RunOrigin origin, RunConfig config) {
-        return text(header(origin, config));
+        return JsonTree.text(header(origin, config));
     }
 
     /** {@return all there is to know} */
@@ -38,7 +32,7 @@ final class RunJson {
                 "execution", result.execution().stream().map(RunJson::execution).toList());
         json.put(
                 "telemetry", result.telemetry().stream().map(RunJson::telemetry).toList());
-        return text(json);
+        return JsonTree.text(json);
     }
 
     private static Map<String, Object> header(RunOrigin origin, RunConfig config) {
@@ -85,38 +79,5 @@ final class RunJson {
         json.put("outlierRatio", row.outlierRatio());
         json.put("state", row.state());
         return json;
-    }
-
-    private static String text(Map<String, Object> tree) {
-        StringWriter text = new StringWriter();
-        try (JsonGenerator json = new JsonFactory().createGenerator(text)) {
-            json.setPrettyPrinter(new DefaultPrettyPrinter());
-            write(json, tree);
-        } catch (IOException e) {
-            throw new UncheckedIOException("a text in memory cannot be written", e);
-        }
-        return text + "\n";
-    }
-
-    private static void write(JsonGenerator json, Object value) throws IOException {
-        switch (value) {
-            case Map<?, ?> map -> {
-                json.writeStartObject();
-                for (Map.Entry<?, ?> entry : map.entrySet()) {
-                    json.writeFieldName(String.valueOf(entry.getKey()));
-                    write(json, entry.getValue());
-                }
-                json.writeEndObject();
-            }
-            case List<?> list -> {
-                json.writeStartArray();
-                for (Object element : list) {
-                    write(json, element);
-                }
-                json.writeEndArray();
-            }
-            case Double number when !Double.isFinite(number) -> json.writeNull();
-            default -> json.writePOJO(value); // a string, number or boolean
-        }
     }
 }

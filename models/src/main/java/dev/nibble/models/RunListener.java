@@ -8,6 +8,13 @@ public interface RunListener {
     /** The configuration is valid, the data is read, and the first step is about to begin. */
     default void started(RunInfo info) {}
 
+    /**
+     * Something happened that people should know and that is no failure: a checkpoint that cannot be used, say.
+     *
+     * @param message one sentence
+     */
+    default void notice(String message) {}
+
     /** A step is done. */
     default void step(StepRecord step) {}
 

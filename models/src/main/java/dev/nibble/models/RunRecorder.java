@@ -15,10 +15,11 @@ final class RunRecorder {
     private final RunConfig config;
     private final Task task;
     private final String backend;
-    private final List<StepRecord> curve = new ArrayList<>();
-    private final List<Evaluation> evaluations = new ArrayList<>();
-    private final List<LayerTelemetry> telemetry = new ArrayList<>();
-    private List<ExecutionRow> execution = List.of();
+    private final RunHistory before;
+    private final List<StepRecord> curve;
+    private final List<Evaluation> evaluations;
+    private final List<LayerTelemetry> telemetry;
+    private List<ExecutionRow> execution;
     private RunResult.Status status = RunResult.Status.COMPLETED;
     private String message = "";
     private Optional<Throwable> failure = Optional.empty();
@@ -27,11 +28,47 @@ final class RunRecorder {
     private long savedActivationBytes;
     private double seconds;
 
-    RunRecorder(TaskKind kind, RunConfig config, Task task, String backend) {
+    RunRecorder(TaskKind kind, RunConfig config, Task task, String backend, RunHistory before) {
         this.kind = kind;
         this.config = config;
         this.task = task;
         this.backend = backend;
+        this.before = before;
+        this.curve = new ArrayList<>(before.curve());
+        this.evaluations = new ArrayList<>(before.evaluations());
+        this.telemetry = new ArrayList<>(before.telemetry());
+        this.execution = before.execution();
+        this.peakBytes = before.peakBytes();
+        this.savedActivationBytes = before.savedActivationBytes();
+        this.seconds = before.seconds();
+    }
+
+    /** {@return seconds that the run had taken when it was continued; 0 if it was not} */
+    double secondsBefore() {
+        return before.seconds();
+    }
+
+    /** {@return whether there was an evaluation after so many steps} */
+    boolean hasEvaluated(int stepsDone) {
+        return evaluations.stream().anyMatch(evaluation -> evaluation.step() == stepsDone);
+    }
+
+    /** {@return the evaluation with the lowest loss, the first of several; NaN is never the lowest} */
+    Optional<Evaluation> bestEvaluation() {
+        return RunHistory.best(evaluations);
+    }
+
+    /** {@return what has been reported until now} */
+    RunHistory history(double elapsedSeconds, long peak, List<ExecutionRow> rows) {
+        return new RunHistory(
+                        curve,
+                        evaluations,
+                        telemetry,
+                        before.execution(),
+                        elapsedSeconds,
+                        before.peakBytes(),
+                        savedActivationBytes)
+                .with(peak, rows);
     }
 
     void opened(String description) {
@@ -59,8 +96,9 @@ final class RunRecorder {
     }
 
     void measured(long peak, List<ExecutionRow> rows) {
-        peakBytes = peak;
-        execution = rows;
+        RunHistory all = before.with(peak, rows);
+        peakBytes = all.peakBytes();
+        execution = all.execution();
     }
 
     void end(RunResult.Status how, String why) {

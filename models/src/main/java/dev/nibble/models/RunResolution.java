@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.function.Supplier;
 
 /**
@@ -24,9 +26,14 @@ import java.util.function.Supplier;
  * @param values its settings
  * @param backend the backend
  * @param layerQuantizers how each layer is computed, by layer name
+ * @param layerLabels the quantizer of each layer with the values of all its options, by layer name
  */
 record RunResolution(
-        Preset preset, SettingValues values, BackendProvider backend, Map<String, LinearQuantizer> layerQuantizers) {
+        Preset preset,
+        SettingValues values,
+        BackendProvider backend,
+        Map<String, LinearQuantizer> layerQuantizers,
+        SortedMap<String, String> layerLabels) {
 
     static RunResolution of(RunConfig config, Preset preset, QuantizerLookup quantizers, BackendLookup backends) {
         Problems problems = new Problems();
@@ -37,14 +44,14 @@ record RunResolution(
             problems.add("steps is " + config.steps() + ", but must be 0 (the preset's default) or more");
         }
         problems.collect(config::backendOptions);
-        Map<String, LinearQuantizer> byLayer =
-                new QuantizersByLayer(config, quantizers, problems).assign(preset, layers);
+        QuantizersByLayer assignment = new QuantizersByLayer(config, quantizers, problems);
+        Map<String, LinearQuantizer> byLayer = assignment.assign(preset, layers);
         Optional<BackendProvider> backend = problems.collect(() -> backends.get(config.backend()));
         if (!layers.isEmpty()) {
             values.ifPresent(v -> problems.check(() -> preset.requireData(v)));
         }
         problems.throwIfAny();
-        return new RunResolution(preset, values.orElseThrow(), backend.orElseThrow(), byLayer);
+        return new RunResolution(preset, values.orElseThrow(), backend.orElseThrow(), byLayer, assignment.labels);
     }
 
     /**
@@ -91,7 +98,11 @@ record RunResolution(
         private final RunConfig config;
         private final QuantizerLookup lookup;
         private final Problems problems;
-        private final Map<QuantizerChoice, Optional<Quantizer>> created = new LinkedHashMap<>();
+        private final Map<QuantizerChoice, Optional<Created>> created = new LinkedHashMap<>();
+        private final SortedMap<String, String> labels = new TreeMap<>(); // by layer name
+
+        /** A quantizer, and its name with the values of all options. */
+        private record Created(Quantizer quantizer, String label) {}
 
         QuantizersByLayer(RunConfig config, QuantizerLookup lookup, Problems problems) {
             this.config = config;
@@ -105,9 +116,11 @@ record RunResolution(
             checkPatterns(layers.stream().map(l -> l.site().name()).toList());
             Map<String, LinearQuantizer> byLayer = new LinkedHashMap<>();
             for (LinearLayer layer : layers) {
-                quantizer(choice(preset, layer))
-                        .flatMap(q -> problems.collect(() -> q.linear(layer)))
-                        .ifPresent(q -> byLayer.put(layer.site().name(), q));
+                String name = layer.site().name();
+                quantizer(choice(preset, layer)).ifPresent(c -> {
+                    labels.put(name, c.label());
+                    problems.collect(() -> c.quantizer().linear(layer)).ifPresent(q -> byLayer.put(name, q));
+                });
             }
             return byLayer;
         }
@@ -122,12 +135,14 @@ record RunResolution(
             return own.isEmpty() ? config.quantizer() : QuantizerChoice.of(own);
         }
 
-        private Optional<Quantizer> quantizer(QuantizerChoice choice) {
+        private Optional<Created> quantizer(QuantizerChoice choice) {
             return created.computeIfAbsent(
                     choice,
                     c -> problems.collect(() -> {
                         QuantizerProvider provider = lookup.get(c.name());
-                        return provider.create(OptionValues.of(provider.name(), provider.options(), c.options()));
+                        OptionValues options = OptionValues.of(provider.name(), provider.options(), c.options());
+                        String label = new QuantizerChoice(provider.name(), options.asMap()).label();
+                        return new Created(provider.create(options), label);
                     }));
         }
 

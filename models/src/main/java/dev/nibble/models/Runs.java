@@ -1,14 +1,11 @@
 package dev.nibble.models;
 
 import com.google.inject.Guice;
-import dev.nibble.models.train.Task;
-import dev.nibble.spi.BackendProvider;
-import dev.nibble.spi.LinearLayer;
-import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Names;
 import jakarta.inject.Inject;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /**
@@ -87,12 +84,19 @@ public final class Runs {
      * @throws dev.nibble.error.NibbleException if the data cannot be read
      */
     public RunResult train(RunConfig config, RunListener listener) {
+        return prepare(config).train(listener, Optional.empty());
+    }
+
+    /**
+     * {@return a configuration with its data, ready to run}
+     *
+     * @throws IllegalArgumentException naming every problem of the configuration
+     * @throws dev.nibble.error.NotAvailableException if a named backend is not available
+     * @throws dev.nibble.error.NibbleException if the data cannot be read
+     */
+    PreparedRun prepare(RunConfig config) {
         RunResolution resolution = resolve(config);
-        Task task = resolution.preset().prepare(resolution.values());
-        Map<String, LinearQuantizer> byLayer = resolution.layerQuantizers();
-        BackendProvider backend = resolution.backend();
-        return new Training(resolution.preset().kind(), config, task, listener)
-                .run(backend, (LinearLayer layer) -> byLayer.get(layer.site().name()));
+        return new PreparedRun(config, resolution, resolution.preset().prepare(resolution.values()));
     }
 
     private RunResolution resolve(RunConfig config) {

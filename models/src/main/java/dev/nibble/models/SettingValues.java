@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /** The value of every setting of a preset, given or by default. */
@@ -72,6 +73,11 @@ public final class SettingValues {
         } catch (NumberFormatException _) {
             return false;
         }
+    }
+
+    /** {@return all values by path, sorted} */
+    SortedMap<String, String> asMap() {
+        return new TreeMap<>(values);
     }
 
     /** {@return the value as text} */

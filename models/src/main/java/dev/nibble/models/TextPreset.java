@@ -11,6 +11,7 @@ import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
 import java.util.List;
+import java.util.OptionalInt;
 
 /**
  * A byte-level Llama-style language model on a public-domain text. A step has 2048 tokens, and the input of every
@@ -43,6 +44,7 @@ final class TextPreset implements Preset {
                 integer("model.layers", 4, "decoder blocks"),
                 new Setting(
                         "model.tiedHead", Setting.Type.BOOLEAN, "false", "whether the head uses the embedding's table"),
+                AttentionSetting.setting(),
                 number(
                         "model.outlierRate",
                         "0",
@@ -58,7 +60,7 @@ final class TextPreset implements Preset {
     public List<LinearLayer> layers(SettingValues values) {
         checkData(values);
         TRAINING.spec(values);
-        return shape(values).linears();
+        return shape(values).planned();
     }
 
     private static void checkData(SettingValues values) {
@@ -91,6 +93,9 @@ final class TextPreset implements Preset {
                 values.integer("model.hidden"),
                 values.integer("model.layers"),
                 values.flag("model.tiedHead"),
-                new OutlierSpec(values.number("model.outlierRate"), values.number("model.outlierSize")));
+                new OutlierSpec(values.number("model.outlierRate"), values.number("model.outlierSize")),
+                AttentionSetting.isQuantized(values)
+                        ? OptionalInt.of(values.integer("data.sequence"))
+                        : OptionalInt.empty());
     }
 }

@@ -7,6 +7,7 @@ import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
+import java.util.Optional;
 import java.util.function.Function;
 
 /** One run: opens the backend, trains, and gathers the result. */
@@ -14,23 +15,27 @@ final class Training {
     private static final System.Logger LOG = System.getLogger(Training.class.getName());
 
     private final TaskKind kind;
-    private final RunConfig config;
-    private final Task task;
+    private final PreparedRun prepared;
     private final RunListener listener;
+    private final Optional<Checkpointer> checkpointer;
 
-    Training(TaskKind kind, RunConfig config, Task task, RunListener listener) {
+    Training(TaskKind kind, PreparedRun prepared, RunListener listener, Optional<Checkpointer> checkpointer) {
         this.kind = kind;
-        this.config = config;
-        this.task = task;
+        this.prepared = prepared;
         this.listener = listener;
+        this.checkpointer = checkpointer;
     }
 
     RunResult run(BackendProvider provider, Function<LinearLayer, LinearQuantizer> quantizers) {
-        int steps = config.steps() > 0 ? config.steps() : task.training().steps();
-        RunRecorder recorder = new RunRecorder(kind, config, task, provider.name());
+        RunConfig config = prepared.config();
+        Task task = prepared.task();
+        int steps = prepared.steps();
+        RunHistory before = checkpointer.map(Checkpointer::history).orElse(RunHistory.EMPTY);
+        RunRecorder recorder = new RunRecorder(kind, config, task, provider.name(), before);
         try (Backend backend = provider.open(config.backendOptions())) {
             recorder.opened(backend.description());
-            try (TrainingLoop loop = new TrainingLoop(config, task, backend, quantizers, recorder, listener, steps)) {
+            try (TrainingLoop loop =
+                    new TrainingLoop(prepared, backend, quantizers, recorder, listener, checkpointer)) {
                 listener.started(new RunInfo(
                         kind,
                         config.quantizer().label(),

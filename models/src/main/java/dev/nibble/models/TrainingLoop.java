@@ -1,6 +1,6 @@
 package dev.nibble.models;
 
-import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.Optimizer;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TrainingSpec;
@@ -19,6 +19,7 @@ import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
+import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -38,43 +39,50 @@ final class TrainingLoop implements AutoCloseable {
     private final Workload workload;
     private final Optimizer optimizer;
     private final Tensor loss;
+    private final Optional<Checkpointer> checkpointer;
     private long startNanos;
 
     TrainingLoop(
-            RunConfig config,
-            Task task,
+            PreparedRun prepared,
             Backend backend,
             Function<LinearLayer, LinearQuantizer> quantizers,
             RunRecorder recorder,
             RunListener listener,
-            int steps) {
-        this.config = config;
+            Optional<Checkpointer> checkpointer) {
+        Task task = prepared.task();
+        this.config = prepared.config();
         this.spec = task.training();
         this.unitsPerStep = task.units() * spec.microBatches();
         this.backend = backend;
         this.recorder = recorder;
         this.listener = listener;
-        this.steps = steps;
+        this.steps = prepared.steps();
+        this.checkpointer = checkpointer;
         this.workload = task.open(backend, quantizers, config.seed());
         this.optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
         this.loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE);
     }
 
     void run() {
-        startNanos = System.nanoTime();
+        int done = checkpointer.map(c -> c.begin(state())).orElse(0);
+        startNanos = System.nanoTime() - Math.round(recorder.secondsBefore() * 1e9);
         try {
             int all = steps + spec.fineTuning().steps();
-            for (int step = 0; step < all; step++) {
-                if (!step(step)) {
+            if (evaluationIsDue(done, all)) { // it was due when the run was interrupted, too
+                if (!evaluate(done)) {
+                    return;
+                }
+                save(done);
+            }
+            for (int step = done; step < all; step++) {
+                if (!step(step) || (evaluationIsDue(step + 1, all) && !evaluate(step + 1))) {
                     return;
                 }
                 boolean last = step == all - 1;
-                boolean phaseEnds = step == steps - 1;
-                boolean due = spec.evaluateEvery() > 0 && (step + 1) % spec.evaluateEvery() == 0;
-                if ((last || phaseEnds || due) && !evaluate(step + 1)) {
-                    return;
+                if (checkpointIsDue(step + 1, last)) {
+                    save(step + 1);
                 }
-                if (!last && interrupted("after step " + step)) {
+                if (!last && interrupted("after step " + step, step + 1)) {
                     return;
                 }
             }
@@ -83,12 +91,40 @@ final class TrainingLoop implements AutoCloseable {
         }
     }
 
-    private boolean interrupted(String where) {
+    private boolean evaluationIsDue(int stepsDone, int all) {
+        boolean every = spec.evaluateEvery() > 0 && stepsDone % spec.evaluateEvery() == 0;
+        boolean wanted = stepsDone == all || stepsDone == steps || every;
+        return wanted && stepsDone > 0 && !recorder.hasEvaluated(stepsDone);
+    }
+
+    private boolean checkpointIsDue(int stepsDone, boolean last) {
+        return checkpointer
+                .map(c -> c.due(stepsDone, last, recorder.bestEvaluation()))
+                .orElse(false);
+    }
+
+    private boolean interrupted(String where, int stepsDone) {
         if (listener.stopRequested()) {
+            if (checkpointer.isPresent() && !checkpointer.orElseThrow().hasSaved(stepsDone)) {
+                save(stepsDone);
+            }
             recorder.end(RunResult.Status.INTERRUPTED, "the run was interrupted " + where);
             return true;
         }
         return false;
+    }
+
+    private void save(int stepsDone) {
+        checkpointer.orElseThrow().save(stepsDone, state(), history());
+    }
+
+    private TrainingState state() {
+        return new TrainingState(backend, workload, optimizer);
+    }
+
+    private RunHistory history() {
+        return recorder.history(
+                elapsedSeconds(), backend.memory().peakBytes(), backend.log().rows());
     }
 
     private double elapsedSeconds() {
@@ -112,7 +148,7 @@ final class TrainingLoop implements AutoCloseable {
         float value = backend.readFloats(loss)[0];
         boolean skipped = control[Control.SKIPPED.ordinal()] != 0;
         if (!skipped) {
-            workload.linears().forEach(QuantizedLinear::markTrained);
+            workload.linears().forEach(QuantizedLayer::markTrained);
         }
         double duration = (System.nanoTime() - begin) * 1e-9;
         StepRecord row = new StepRecord(
@@ -144,14 +180,14 @@ final class TrainingLoop implements AutoCloseable {
             }
             workload.backward(scope);
             if (last) {
-                workload.linears().forEach(QuantizedLinear::releaseWeight);
+                workload.linears().forEach(QuantizedLayer::releaseWeight);
                 optimizer.step(scope);
                 workload.linears().forEach(linear -> linear.afterOptimizer(scope, optimizer.control()));
             }
         }
     }
 
-    private LayerTelemetry telemetry(QuantizedLinear linear, int step) {
+    private LayerTelemetry telemetry(QuantizedLayer linear, int step) {
         float[] statistics = backend.readFloats(linear.statistics()); // [Statistic.count()]
         SortedMap<String, Double> state = new TreeMap<>();
         linear.state().all().forEach((name, vector) -> {
@@ -204,11 +240,11 @@ final class TrainingLoop implements AutoCloseable {
             try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
                 workload.evaluate(scope, loss);
             }
-            if (i < batches - 1 && interrupted("in the evaluation after " + stepsDone + " steps")) {
+            if (i < batches - 1 && interrupted("in the evaluation after " + stepsDone + " steps", stepsDone)) {
                 return false;
             }
         }
-        workload.linears().forEach(QuantizedLinear::releaseWeight);
+        workload.linears().forEach(QuantizedLayer::releaseWeight);
         double value = backend.readFloats(loss)[0];
         double accuracy = workload.correct()
                 .map(correct -> backend.readFloats(correct)[0] / (double) workload.validationSamples())

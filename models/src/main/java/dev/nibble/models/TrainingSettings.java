@@ -40,6 +40,7 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
         settings.add(integer("train.evaluateEvery", 0, "steps between evaluations; 0 for one at the end only"));
         settings.add(
                 integer("train.telemetryEvery", 10, "steps between records of how inputs were quantized; 0 for none"));
+        settings.addAll(CheckpointSettings.SETTINGS);
         return List.copyOf(settings);
     }
 
@@ -49,6 +50,7 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
      * @throws IllegalArgumentException naming a value that does not fit
      */
     TrainingSpec spec(SettingValues values) {
+        CheckpointSettings.of(values);
         double learningRate = values.number("train.learningRate");
         double peak = values.number("train.fineTunePeak");
         return new TrainingSpec(

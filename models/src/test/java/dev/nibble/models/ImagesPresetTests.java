@@ -87,6 +87,7 @@ class ImagesPresetTests {
     @MethodSource("quantizers")
     void everyQuantizerLearnsInItsOwnFormat(String quantizer) {
         RunConfig config = tiny().withQuantizer(QuantizerChoice.of(quantizer))
+                .withBackend("cpu-portable") // a strict run on cpu needs the native library, which not every build has
                 .withStrict(true)
                 .withSteps(60);
         RunResult result = completed(config);
@@ -103,6 +104,33 @@ class ImagesPresetTests {
                 assertEquals(own || quantizer.equals("fp32"), wide, row.toString());
             }
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"int4", "luq", "int8-fallback"})
+    void attentionProductsAreQuantizedIfAskedFor(String quantizer) {
+        RunConfig config = tiny().withQuantizer(QuantizerChoice.of(quantizer))
+                .with("model.attention", "quantized")
+                .withSteps(60);
+        RunResult result = completed(config);
+        assertTrue(result.finalValidationAccuracy() > 0.8, quantizer + ": " + result.finalValidationAccuracy());
+        for (String layer : List.of("blocks.0.attn.scores", "blocks.0.attn.mix")) {
+            assertTrue(runs.layerNames(config).contains(layer));
+            List<ExecutionRow> rows = result.execution().stream()
+                    .filter(row -> row.layer().equals(layer))
+                    .toList();
+            assertEquals(3, rows.size(), rows.toString());
+            rows.forEach(row -> assertTrue(!row.storedFormat().contains("fp32"), row.toString()));
+        }
+    }
+
+    /** Only the images say how many tokens attention has. */
+    @Test
+    void quantizedAttentionNeedsTheDataForItsSize() {
+        RunConfig config = RunConfig.of("images").with("model.attention", "quantized");
+        assertEquals(
+                "preset images has no data, but needs a folder with IDX files; name it with --data DIR",
+                problem(config));
     }
 
     @ParameterizedTest
@@ -124,6 +152,36 @@ class ImagesPresetTests {
         numbers.add(result.finalValidationLoss());
         numbers.add(result.finalValidationAccuracy());
         return numbers;
+    }
+
+    /** An epoch of 500 images has 15 and a bit of batches of 32: the run is broken off in the second. */
+    @Test
+    void resumedRunHasTheBitsOfOneWithoutABreak(@TempDir Path runFolder) {
+        RunConfig config = tiny().withSteps(20)
+                .withQuantizer(QuantizerChoice.of("int8-fallback"))
+                .with("train.evaluateEvery", "7");
+        RunOrigin origin = new RunOrigin("test", "1", List.of(), Map.of());
+        RunListener breaking = new RunListener() {
+            private int steps;
+
+            @Override
+            public void step(StepRecord step) {
+                steps++;
+            }
+
+            @Override
+            public boolean stopRequested() {
+                return steps == 17;
+            }
+        };
+        new RunFolder(runFolder.resolve("whole"), origin).train(runs, config, RunListener.SILENT, Start.NEW);
+        RunFolder broken = new RunFolder(runFolder.resolve("broken"), origin);
+        assertEquals(
+                RunResult.Status.INTERRUPTED,
+                broken.train(runs, config, breaking, Start.NEW).status());
+        RunResult result = broken.train(runs, config, RunListener.SILENT, Start.RESUME);
+        assertEquals(RunResult.Status.COMPLETED, result.status(), result.message());
+        new RunSnapshot(runFolder.resolve("broken"), 20).assertSameAs(new RunSnapshot(runFolder.resolve("whole"), 20));
     }
 
     @Test

@@ -28,6 +28,7 @@ class QuantizerTrainingTests {
                 .with("model.layers", "2")
                 .with("data.sequence", "32")
                 .with("train.learningRate", "0.01")
+                .withBackend("cpu-portable") // a strict run on cpu needs the native library, which not every build has
                 .withStrict(true)
                 .withSteps(30);
         Runs runs = Runs.create();

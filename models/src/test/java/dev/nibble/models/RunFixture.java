@@ -6,7 +6,7 @@ import com.google.inject.Module;
 import com.google.inject.multibindings.MapBinder;
 import com.google.inject.multibindings.OptionalBinder;
 import dev.nibble.models.layers.Parameter;
-import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.models.train.TrainingSpec;
@@ -195,7 +195,7 @@ final class RunFixture {
         }
 
         @Override
-        public List<QuantizedLinear> linears() {
+        public List<QuantizedLayer> linears() {
             return workload.linears();
         }
 

@@ -1,6 +1,7 @@
 package dev.nibble.models.data;
 
 import dev.nibble.error.NibbleException;
+import dev.nibble.models.files.Sha256;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.AccessDeniedException;
@@ -92,6 +93,11 @@ public final class ByteText {
     /** {@return bytes held out: those after the training bytes} */
     public int validationLength() {
         return bytes.length - trainLength;
+    }
+
+    /** {@return SHA-256 of all bytes} */
+    public String hash() {
+        return Sha256.of(bytes);
     }
 
     /** {@return the byte at an index, as a number of 0..255} */

@@ -2,6 +2,8 @@ package dev.nibble.models.data;
 
 import dev.nibble.error.FormatException;
 import dev.nibble.error.NibbleException;
+import dev.nibble.models.files.Sha256;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -109,5 +111,10 @@ public record ImageData(ImageSet train, ImageSet test) {
     private static ImageSet read(Path folder, Part images, Part labels, int classes) {
         return ImageSet.read(
                 images.find(folder).orElseThrow(), labels.find(folder).orElseThrow(), classes);
+    }
+
+    /** {@return a hash of all images and labels} */
+    public String hash() {
+        return Sha256.of((train.hash() + test.hash()).getBytes(StandardCharsets.US_ASCII));
     }
 }

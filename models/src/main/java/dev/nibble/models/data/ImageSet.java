@@ -1,6 +1,7 @@
 package dev.nibble.models.data;
 
 import dev.nibble.error.FormatException;
+import dev.nibble.models.files.Sha256;
 import java.nio.file.Path;
 
 /** Grey images of one size, each with a class. */
@@ -72,6 +73,11 @@ public final class ImageSet {
     /** {@return the class of an image} */
     int label(int image) {
         return labels[image] & 0xFF;
+    }
+
+    /** {@return SHA-256 of all pixels and labels} */
+    String hash() {
+        return Sha256.of(pixels, labels);
     }
 
     /** {@return how many pixels have each brightness, [256]} */

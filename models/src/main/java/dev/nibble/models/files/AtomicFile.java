@@ -4,13 +4,19 @@ import dev.nibble.error.NibbleException;
 import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 
-/** Writes a file under a temporary name in its folder and moves it: a reader sees the old file or the whole new one. */
+/**
+ * Writes a file under a temporary name in its folder, has the device store it, and moves it: a reader sees the old file or
+ * the whole new one, after a power failure too.
+ */
 public final class AtomicFile {
     /** What a file holds. */
     @FunctionalInterface
@@ -24,6 +30,7 @@ public final class AtomicFile {
     }
 
     private static final String TEMPORARY = ".tmp";
+    private static final int BUFFER = 1 << 16; // bytes
 
     private AtomicFile() {}
 
@@ -87,7 +94,7 @@ public final class AtomicFile {
                 .resolve(
                         "." + file.getFileName() + "." + ProcessHandle.current().pid() + TEMPORARY);
         try {
-            writeTo(temporary, content);
+            writeDurably(temporary, content);
             move(temporary, file);
         } catch (IOException e) {
             delete(temporary);
@@ -98,6 +105,24 @@ public final class AtomicFile {
     private static void writeTo(Path file, Content content) throws IOException {
         try (OutputStream stream = new BufferedOutputStream(Files.newOutputStream(file))) {
             content.writeTo(stream);
+        }
+    }
+
+    /**
+     * Writes a new file and waits until the device has it.
+     *
+     * @throws IOException if that fails; what is there then is not whole
+     */
+    public static void writeDurably(Path file, Content content) throws IOException {
+        try (FileChannel channel = FileChannel.open(
+                        file,
+                        StandardOpenOption.CREATE,
+                        StandardOpenOption.TRUNCATE_EXISTING,
+                        StandardOpenOption.WRITE);
+                OutputStream stream = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER)) {
+            content.writeTo(stream);
+            stream.flush();
+            channel.force(true);
         }
     }
 

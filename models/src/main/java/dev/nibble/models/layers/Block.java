@@ -23,8 +23,8 @@ public final class Block implements AutoCloseable {
         this.mlp = mlp;
     }
 
-    /** {@return its linear layers, in the order of the forward pass} */
-    public List<QuantizedLinear> linears() {
+    /** {@return its linear layers and quantized products, in the order of the forward pass} */
+    public List<QuantizedLayer> linears() {
         return Stream.concat(attention.linears().stream(), mlp.linears().stream())
                 .toList();
     }

@@ -3,6 +3,7 @@ package dev.nibble.models.layers;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.Site;
 import java.util.List;
+import java.util.OptionalInt;
 
 /**
  * Sizes of a {@link Block}.
@@ -13,14 +14,25 @@ import java.util.List;
  * @param attention who sees whom
  * @param mlp what the feed-forward layer is
  * @param outliers what is put into the inputs of a SwiGLU layer's products
+ * @param quantizedSequence tokens of a sequence if the products of attention are quantized; empty for attention in FP32
  */
-record BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp, OutlierSpec outliers) {
+record BlockShape(
+        int width,
+        int heads,
+        int hidden,
+        SelfAttention.Kind attention,
+        MlpKind mlp,
+        OutlierSpec outliers,
+        OptionalInt quantizedSequence) {
     /** Linear layers of a block. */
     static final int LINEARS = 4;
 
-    /** Makes sizes of a block without outliers. */
+    /** Products of attention in a block. */
+    private static final int PRODUCTS = 2;
+
+    /** Makes sizes of a block without outliers, with attention in FP32. */
     BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp) {
-        this(width, heads, hidden, attention, mlp, OutlierSpec.NONE);
+        this(width, heads, hidden, attention, mlp, OutlierSpec.NONE, OptionalInt.empty());
     }
 
     /** Notes what is wrong with the sizes of blocks. */
@@ -64,5 +76,29 @@ record BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention
                         width,
                         (long) mlp.firstOutputs() * hidden),
                 new LinearLayer(new Site(prefix + "mlp.down", ordinal + 3), hidden, width, mlp == MlpKind.RELU));
+    }
+
+    /**
+     * {@return the products of attention as linear layers, if they are quantized: attn.scores, whose weight is k, and attn.mix, whose
+     * weight is vᵀ} Each head of each sequence is a pair of factors with draws of its own: pair p has the ordinal here, plus p · stride.
+     *
+     * @param block number of the block
+     * @param ordinal the first that no layer of the model has
+     */
+    List<LinearLayer> products(int block, int ordinal) {
+        if (quantizedSequence.isEmpty()) {
+            return List.of();
+        }
+        int tokens = quantizedSequence.getAsInt();
+        int headSize = width / heads;
+        int first = ordinal + PRODUCTS * block;
+        return List.of(
+                new LinearLayer(new Site(prefix(block) + "attn.scores", first), headSize, tokens),
+                new LinearLayer(new Site(prefix(block) + "attn.mix", first + 1), tokens, headSize, true));
+    }
+
+    /** {@return by how much the ordinals of two pairs differ that follow each other} */
+    static int stride(int layers) {
+        return PRODUCTS * layers;
     }
 }

@@ -23,6 +23,7 @@ final class LayerFactory {
     private final Function<LinearLayer, LinearQuantizer> quantizers;
     private final ToDoubleFunction<LinearLayer> deviation;
     private final double joining; // divides deviations
+    private final int stride; // of the ordinals of attention's products
     private final List<Parameter> parameters = new ArrayList<>();
 
     /**
@@ -45,6 +46,7 @@ final class LayerFactory {
         this.quantizers = quantizers;
         this.deviation = deviation;
         this.joining = Math.sqrt(2.0 * layers);
+        this.stride = BlockShape.stride(layers);
     }
 
     /** {@return what was made, each once} */
@@ -56,12 +58,18 @@ final class LayerFactory {
      * {@return a block}
      *
      * @param layers its linear layers, as {@link BlockShape#linears} gives them
+     * @param products those of attention, as {@link BlockShape#products} gives them
      */
-    Block block(int index, BlockShape shape, List<LinearLayer> layers) {
+    Block block(int index, BlockShape shape, List<LinearLayer> layers, List<LinearLayer> products) {
         String prefix = BlockShape.prefix(index);
         RmsNorm attentionNorm = norm(prefix + "attn.norm.weight", shape.width(), layers.get(0));
         SelfAttention attention = new SelfAttention(
-                backend, shape.heads(), shape.attention(), linear(layers.get(0)), joining(layers.get(1)));
+                backend,
+                shape.heads(),
+                shape.attention(),
+                linear(layers.get(0)),
+                attention(shape.attention(), products),
+                joining(layers.get(1)));
         RmsNorm mlpNorm = norm(prefix + "mlp.norm.weight", shape.width(), layers.get(2));
         QuantizedLinear first = linear(layers.get(2));
         QuantizedLinear down = joining(layers.get(3));
@@ -71,6 +79,13 @@ final class LayerFactory {
             case RELU -> new ReluMlp(backend, first, down);
         };
         return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
+    }
+
+    private Attention attention(SelfAttention.Kind kind, List<LinearLayer> products) {
+        boolean causal = kind == SelfAttention.Kind.DECODER;
+        return products.isEmpty()
+                ? new FloatAttention(backend)
+                : QuantizedAttention.of(backend, products.get(0), products.get(1), quantizers, causal, stride);
     }
 
     private Linear withOutliers(QuantizedLinear linear, OutlierSpec outliers) {

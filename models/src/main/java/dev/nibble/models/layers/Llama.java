@@ -44,7 +44,7 @@ public final class Llama implements AutoCloseable {
                 DEVIATION);
         embedding = new Embedding(backend, table);
         for (int block = 0; block < shape.layers(); block++) {
-            blocks.add(factory.block(block, shape.block(), shape.linears(block)));
+            blocks.add(factory.block(block, shape.block(), shape.linears(block), shape.products(block)));
         }
         norm = factory.norm("norm.weight", shape.width(), shape.head());
         head = shape.tiedHead()
@@ -58,9 +58,9 @@ public final class Llama implements AutoCloseable {
         return parameters;
     }
 
-    /** {@return the linear layers: those of the blocks, then the head} */
-    public List<QuantizedLinear> linears() {
-        List<QuantizedLinear> linears = new ArrayList<>();
+    /** {@return the linear layers: those of the blocks, with the products of attention that are quantized, then the head} */
+    public List<QuantizedLayer> linears() {
+        List<QuantizedLayer> linears = new ArrayList<>();
         blocks.forEach(block -> linears.addAll(block.linears()));
         linears.add(head);
         return linears;

@@ -3,31 +3,22 @@ package dev.nibble.models.layers;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.QuantizeSpec;
-import dev.nibble.quant.Statistic;
-import dev.nibble.quant.StraightThrough;
 import dev.nibble.quant.TensorCodec;
-import dev.nibble.quant.Transform;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Operand;
-import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Quantized;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
-import dev.nibble.state.StateInput;
-import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.DType;
-import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -36,19 +27,12 @@ import java.util.Optional;
  * <p>X and dY are quantized once each; W once an optimizer step, and its operands are kept until
  * {@link #releaseWeight}. Between the passes it keeps only the operand of X that the weight gradient reads.
  */
-public final class QuantizedLinear implements Linear {
-    private final Backend backend;
+public final class QuantizedLinear implements Linear, QuantizedLayer {
+    private final PlanRunner runner;
     private final LinearLayer layer;
-    private final LinearQuantizer quantizer;
     private final Parameter weight;
-    private final DeviceState state;
-    private final Tensor statistics;
-    private final Map<PlanRequest, LinearPlan> plans = new HashMap<>();
     private final Deque<Saved> saved = new ArrayDeque<>();
     private Optional<CachedWeight> cachedWeight = Optional.empty();
-    private Optional<StateProgram> afterOptimizer = Optional.empty();
-    private int trainedSteps;
-    private boolean observed;
 
     /** What the backward pass needs: the plan of the forward pass, and X for the weight gradient. */
     private record Saved(LinearPlan plan, Operand input) {}
@@ -83,23 +67,19 @@ public final class QuantizedLinear implements Linear {
                     .formatted(
                             weight.name(), layer.site().name(), weight.value().shape(), needed));
         }
-        this.backend = backend;
+        this.runner = new PlanRunner(backend, layer, quantizer);
         this.layer = layer;
-        this.quantizer = quantizer;
         this.weight = weight;
-        this.state = backend.allocateState(quantizer.state());
-        this.statistics = backend.allocate(
-                layer.site().name() + ".statistics", DType.FP32, Shape.of(Statistic.count()), MemoryTag.STATE);
     }
 
-    /** {@return name and size} */
+    @Override
     public LinearLayer layer() {
         return layer;
     }
 
     @Override
     public Optional<TensorCodec> context() {
-        return quantizer.context();
+        return runner.quantizer().context();
     }
 
     @Override
@@ -112,19 +92,19 @@ public final class QuantizedLinear implements Linear {
         return weight;
     }
 
-    /** {@return the quantizer's state on the device} */
+    @Override
     public DeviceState state() {
-        return state;
+        return runner.state();
     }
 
-    /** {@return the {@link Statistic}s of the last input of a forward pass that was observed, FP32} */
+    @Override
     public Tensor statistics() {
-        return statistics;
+        return runner.statistics();
     }
 
-    /** Says whether the next forward passes note the statistics of their input: two small operations each. */
+    @Override
     public void observe(boolean value) {
-        observed = value;
+        runner.observe(value);
     }
 
     /**
@@ -136,32 +116,20 @@ public final class QuantizedLinear implements Linear {
     @Override
     public Tensor forward(StepScope scope, Tensor x) {
         StepContext context = scope.context();
-        LinearPlan plan = plan(x.shape().rows(), context.phase());
+        LinearPlan plan = runner.plan(x.shape().rows(), context.phase());
         if (context.training() && context.microBatch() == 0 && !holds(plan.weight())) {
             // What is measured here decides about W's codes, too: once they exist it is settled for the step.
-            plan.search().ifPresent(search -> backend.quantization().search(scope, search, x, weight.value(), state));
-            run(scope, plan.beforeForward(), Map.of(StateInput.INPUT, x));
+            runner.measure(scope, plan, x, weight.value());
         }
         Tensor y = scope.allocate(
                 layer.site().name() + ".output", DType.FP32, Shape.of(x.shape().rows(), layer.out()));
-        try (Quantized input = quantize(scope, only(plan.input(), context.keepsContext()), x)) {
+        try (Quantized input = quantize(scope, PlanRunner.only(plan.input(), context.keepsContext()), x)) {
             CachedWeight operands = weight(scope, plan, context.keepsContext());
             multiply(
                     scope, plan.output(), input.operand(Contraction.COLUMNS), operands.operand(Contraction.COLUMNS), y);
-            if (observed) {
-                backend.neural().zero(scope, statistics);
-                backend.neural().addInPlace(scope, statistics, input.statistics());
-            }
+            runner.note(scope, input.statistics());
             if (context.training()) {
-                run(
-                        scope,
-                        plan.afterForward(),
-                        Map.of(
-                                StateInput.INPUT_STATISTICS,
-                                input.statistics(),
-                                StateInput.WEIGHT_STATISTICS,
-                                operands.statistics()));
-                afterOptimizer = Optional.of(plan.afterOptimizer());
+                runner.afterForward(scope, plan, input.statistics(), operands.statistics());
             }
             if (context.keepsContext()) {
                 Operand rows = input.operand(Contraction.ROWS).share();
@@ -201,7 +169,7 @@ public final class QuantizedLinear implements Linear {
         Saved context = saved.pop();
         LinearPlan plan = context.plan();
         try (Quantized gradient = quantize(scope, plan.gradOutput(), gradOutput)) {
-            run(scope, plan.afterBackward(), Map.of(StateInput.GRAD_OUTPUT_STATISTICS, gradient.statistics()));
+            runner.afterBackward(scope, plan, gradient.statistics());
             try (Operand input = context.input()) {
                 addGradWeight(scope, plan, gradient.operand(Contraction.ROWS), input);
             }
@@ -215,12 +183,12 @@ public final class QuantizedLinear implements Linear {
                     gradient.operand(Contraction.COLUMNS),
                     weight(scope, plan, true).operand(Contraction.ROWS),
                     gradInput);
-            return through(scope, plan.input(), plan.inputClip(), gradInput, again);
+            return runner.through(scope, plan.input(), plan.inputClip(), layer.site(), gradInput, again);
         }
     }
 
     private void addGradWeight(StepScope scope, LinearPlan plan, Operand gradient, Operand input) {
-        if (plan.weightClip().isEmpty() && isIdentity(plan.weight())) {
+        if (PlanRunner.passesAsItIs(plan.weight(), plan.weightClip())) {
             multiply(scope, plan.gradWeight(), gradient, input, weight.gradient());
             return;
         }
@@ -228,74 +196,47 @@ public final class QuantizedLinear implements Linear {
                 layer.site().name() + ".gradWeight",
                 DType.FP32,
                 weight.gradient().shape());
-        backend.neural().zero(scope, product);
+        runner.backend().neural().zero(scope, product);
         multiply(scope, plan.gradWeight(), gradient, input, product);
-        try (Tensor gradWeight = through(
+        try (Tensor gradWeight = runner.through(
                 scope,
                 plan.weight(),
                 plan.weightClip(),
+                layer.site(),
                 product,
                 _ -> weight.value().share())) {
-            backend.neural().addInPlace(scope, weight.gradient(), gradWeight);
+            runner.backend().neural().addInPlace(scope, weight.gradient(), gradWeight);
         }
     }
 
-    /**
-     * Takes a product back through the quantizer of X or W.
-     *
-     * @param product gradient with respect to what the codes mean; consumed
-     * @param again makes the tensor that was quantized
-     * @return its gradient, owned by the caller
-     */
-    private Tensor through(
-            StepScope scope, QuantizeSpec spec, Optional<StraightThrough> clip, Tensor product, InputSource again) {
-        if (clip.isPresent()) {
-            try (Tensor tensor = again.recompute(scope)) {
-                backend.quantization().straightThrough(scope, clip.orElseThrow(), product, tensor, state);
-            }
-            return product;
-        }
-        if (isIdentity(spec)) {
-            return product;
-        }
-        try (product) {
-            return backend.quantization().transform(scope, spec.transform(), layer.site(), product, state);
-        }
-    }
-
-    private static boolean isIdentity(QuantizeSpec spec) {
-        return spec.transform() instanceof Transform.Identity;
-    }
-
-    /** Advances the quantizer's state; once an optimizer step, after the control vector is filled. */
+    @Override
     public void afterOptimizer(StepScope scope, Tensor control) {
-        afterOptimizer.ifPresent(program -> run(scope, program, Map.of(StateInput.CONTROL, control)));
+        runner.afterOptimizer(scope, control);
     }
 
-    /** Frees the operands of W: it is about to change, or no product needs them soon. */
+    @Override
     public void releaseWeight() {
         cachedWeight.ifPresent(CachedWeight::close);
         cachedWeight = Optional.empty();
     }
 
-    /** Says that the state has been advanced by a training step that was not skipped. */
+    @Override
     public void markTrained() {
-        trainedSteps++;
+        runner.markTrained();
     }
 
-    private LinearPlan plan(long tokens, PlanRequest.Phase phase) {
-        boolean fresh = trainedSteps < quantizer.freshSteps();
-        return plans.computeIfAbsent(new PlanRequest(tokens, fresh, phase), quantizer::plan);
+    @Override
+    public int trainedSteps() {
+        return runner.trainedSteps();
     }
 
-    private void run(StepScope scope, StateProgram program, Map<StateInput, Tensor> inputs) {
-        if (!program.isEmpty()) {
-            backend.quantization().run(scope, program, state, inputs);
-        }
+    @Override
+    public void resumeAt(int steps) {
+        runner.resumeAt(steps);
     }
 
     private CachedWeight weight(StepScope scope, LinearPlan plan, boolean keeps) {
-        QuantizeSpec spec = only(plan.weight(), keeps);
+        QuantizeSpec spec = PlanRunner.only(plan.weight(), keeps);
         if (!holds(spec)) {
             releaseWeight();
             try (Quantized quantized = quantize(scope, spec, weight.value())) {
@@ -313,17 +254,12 @@ public final class QuantizedLinear implements Linear {
         return cachedWeight.filter(cached -> cached.spec().equals(spec)).isPresent();
     }
 
-    /** An evaluation needs no transposed operand; the codes of the other are the same without it. */
-    private static QuantizeSpec only(QuantizeSpec spec, boolean keeps) {
-        return keeps ? spec : spec.only(Contraction.COLUMNS);
-    }
-
     private Quantized quantize(StepScope scope, QuantizeSpec spec, Tensor x) {
-        return backend.quantization().quantize(scope, spec, layer.site(), x, state);
+        return runner.quantize(scope, spec, layer.site(), x);
     }
 
     private void multiply(StepScope scope, GemmSpec spec, Operand a, Operand b, Tensor d) {
-        backend.gemm().multiply(scope, spec, layer.site(), a, b, d);
+        runner.multiply(scope, spec, layer.site(), a, b, d);
     }
 
     @Override
@@ -331,7 +267,6 @@ public final class QuantizedLinear implements Linear {
         saved.forEach(context -> context.input().close());
         saved.clear();
         releaseWeight();
-        state.close();
-        statistics.close();
+        runner.close();
     }
 }

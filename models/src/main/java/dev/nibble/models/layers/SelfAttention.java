@@ -2,16 +2,16 @@ package dev.nibble.models.layers;
 
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 
 /**
- * Multi-head self-attention: one linear layer makes q, k and v, another mixes the heads. Rotation and attention are
- * FP32, as are q, k, v and the output that the backward pass needs.
+ * Multi-head self-attention: one linear layer makes q, k and v, another mixes the heads. Rotation is
+ * FP32, as are q, k, v and the output that the backward pass needs; so is attention, unless its products are quantized.
  */
 public final class SelfAttention implements AutoCloseable {
     /** Who sees whom, and how positions are known. */
@@ -28,14 +28,14 @@ public final class SelfAttention implements AutoCloseable {
     private final int heads;
     private final Kind kind;
     private final QuantizedLinear qkv;
+    private final Attention attention;
     private final QuantizedLinear out;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
-    private record Saved(Tensor qkv, NeuralOps.Saved forward, AttentionShape shape) {
+    private record Saved(Tensor qkv, Tensor output, AttentionShape shape) {
         void close() {
             qkv.close();
-            forward.output().close();
-            forward.saved().close();
+            output.close();
         }
     }
 
@@ -46,19 +46,26 @@ public final class SelfAttention implements AutoCloseable {
      * @param heads attention heads
      * @param kind who sees whom
      * @param qkv [3 · width, width], owned by this layer
+     * @param attention what happens between the linear layers, owned by this layer
      * @param out [width, width], owned by this layer
      */
-    public SelfAttention(Backend backend, int heads, Kind kind, QuantizedLinear qkv, QuantizedLinear out) {
+    SelfAttention(
+            Backend backend, int heads, Kind kind, QuantizedLinear qkv, Attention attention, QuantizedLinear out) {
         this.backend = backend;
         this.heads = heads;
         this.kind = kind;
         this.qkv = qkv;
+        this.attention = attention;
         this.out = out;
     }
 
-    /** {@return its linear layers} */
-    public List<QuantizedLinear> linears() {
-        return List.of(qkv, out);
+    /** {@return its linear layers, and between them the products of attention that are quantized} */
+    public List<QuantizedLayer> linears() {
+        List<QuantizedLayer> linears = new ArrayList<>();
+        linears.add(qkv);
+        linears.addAll(attention.products());
+        linears.add(out);
+        return linears;
     }
 
     /**
@@ -74,12 +81,11 @@ public final class SelfAttention implements AutoCloseable {
         AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, kind == Kind.DECODER);
         Tensor packed = qkv.forward(scope, x);
         rotate(scope, packed, shape, false);
-        Saved context = new Saved(packed, backend.neural().attention(scope, packed, shape), shape);
-        Tensor y = out.forward(scope, context.forward().output());
+        Saved context = new Saved(packed, attention.forward(scope, packed, shape), shape);
+        Tensor y = out.forward(scope, context.output());
         if (scope.context().keepsContext()) {
             scope.save(packed);
-            scope.save(context.forward().output());
-            scope.save(context.forward().saved());
+            scope.save(context.output());
             saved.push(context);
         } else {
             context.close();
@@ -96,9 +102,8 @@ public final class SelfAttention implements AutoCloseable {
         Saved context = saved.pop();
         Tensor gradPacked;
         try (Tensor gradAttention =
-                out.backward(scope, gradOutput, _ -> context.forward().output().share())) {
-            gradPacked = backend.neural()
-                    .attentionBackward(scope, gradAttention, context.qkv(), context.forward(), context.shape());
+                out.backward(scope, gradOutput, _ -> context.output().share())) {
+            gradPacked = attention.backward(scope, gradAttention, context.qkv(), context.output(), context.shape());
         }
         context.close();
         try (gradPacked) {
@@ -118,6 +123,7 @@ public final class SelfAttention implements AutoCloseable {
         saved.forEach(Saved::close);
         saved.clear();
         qkv.close();
+        attention.close();
         out.close();
     }
 }

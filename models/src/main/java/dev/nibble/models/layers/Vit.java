@@ -1,6 +1,7 @@
 package dev.nibble.models.layers;
 
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.StepScope;
@@ -54,7 +55,7 @@ public final class Vit implements AutoCloseable {
         positions = new Embedding(
                 backend, factory.table("positions.weight", shape.positionOrdinal(), places, POSITION_DEVIATION));
         for (int block = 0; block < shape.layers(); block++) {
-            blocks.add(factory.block(block, shape.block(), shape.linears(block)));
+            blocks.add(factory.block(block, shape.block(), shape.linears(block), shape.products(block)));
         }
         norm = factory.norm("norm.weight", shape.width(), shape.head());
         head = factory.linear(shape.head());
@@ -66,9 +67,9 @@ public final class Vit implements AutoCloseable {
         return parameters;
     }
 
-    /** {@return the linear layers: the patches', those of the blocks, the head} */
-    public List<QuantizedLinear> linears() {
-        List<QuantizedLinear> linears = new ArrayList<>();
+    /** {@return the linear layers: the patches', those of the blocks, with the products of attention that are quantized, the head} */
+    public List<QuantizedLayer> linears() {
+        List<QuantizedLayer> linears = new ArrayList<>();
         linears.add(patch);
         blocks.forEach(block -> linears.addAll(block.linears()));
         linears.add(head);
@@ -103,8 +104,9 @@ public final class Vit implements AutoCloseable {
     /** What a layer keeps counts as kept for the backward pass until it is freed, and a batch's tensor never is. */
     private Tensor copy(StepScope scope, Tensor patches) {
         Tensor copy = scope.allocate("patches of the step", DType.FP32, patches.shape());
-        backend.neural().zero(scope, copy);
-        backend.neural().addInPlace(scope, copy, patches);
+        int rows = Math.toIntExact(patches.shape().rows());
+        int cols = Math.toIntExact(patches.shape().cols());
+        backend.neural().copyBlock(scope, patches, copy, BlockCopy.whole(rows, cols));
         return copy;
     }
 

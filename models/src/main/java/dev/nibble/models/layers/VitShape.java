@@ -4,6 +4,7 @@ import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.Site;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 
 /**
  * Sizes of a {@link Vit}, and the names and ordinals of its linear layers.
@@ -15,8 +16,17 @@ import java.util.List;
  * @param hidden features between the linear layers of a feed-forward layer
  * @param layers blocks
  * @param mlp what the feed-forward layers are
+ * @param quantizedSequence tokens of a sequence if the products of attention are quantized; empty for attention in FP32
  */
-public record VitShape(int patch, int classes, int width, int heads, int hidden, int layers, MlpKind mlp) {
+public record VitShape(
+        int patch,
+        int classes,
+        int width,
+        int heads,
+        int hidden,
+        int layers,
+        MlpKind mlp,
+        OptionalInt quantizedSequence) {
     /** Name of the layer that makes tokens of patches. */
     public static final String PATCH = "patch";
 
@@ -44,6 +54,11 @@ public record VitShape(int patch, int classes, int width, int heads, int hidden,
         }
     }
 
+    /** Makes sizes of a model with attention in FP32. */
+    public VitShape(int patch, int classes, int width, int heads, int hidden, int layers, MlpKind mlp) {
+        this(patch, classes, width, heads, hidden, layers, mlp, OptionalInt.empty());
+    }
+
     /** {@return the linear layers: the patches', those of the blocks, the head} */
     public List<LinearLayer> linears() {
         List<LinearLayer> linears = new ArrayList<>();
@@ -53,6 +68,20 @@ public record VitShape(int patch, int classes, int width, int heads, int hidden,
         }
         linears.add(head());
         return linears;
+    }
+
+    /** {@return all that a quantizer plans: the linear layers, and after each attn.qkv the products of attention, if they are quantized} */
+    public List<LinearLayer> planned() {
+        List<LinearLayer> planned = new ArrayList<>();
+        planned.add(patchLayer());
+        for (int block = 0; block < layers; block++) {
+            List<LinearLayer> linears = linears(block);
+            planned.add(linears.getFirst());
+            planned.addAll(products(block));
+            planned.addAll(linears.subList(1, linears.size()));
+        }
+        planned.add(head());
+        return planned;
     }
 
     LinearLayer patchLayer() {
@@ -65,11 +94,21 @@ public record VitShape(int patch, int classes, int width, int heads, int hidden,
     }
 
     BlockShape block() {
-        return new BlockShape(width, heads, hidden, SelfAttention.Kind.ENCODER, mlp);
+        return new BlockShape(
+                width, heads, hidden, SelfAttention.Kind.ENCODER, mlp, OutlierSpec.NONE, quantizedSequence);
     }
 
     LinearLayer head() {
         return new LinearLayer(new Site(HEAD, HEAD_ORDINAL), width, classes);
+    }
+
+    /** {@return the products of attention in a block, as linear layers} */
+    List<LinearLayer> products(int block) {
+        return block().products(block, productOrdinal());
+    }
+
+    private int productOrdinal() {
+        return positionOrdinal() + 1;
     }
 
     /** {@return where the first positions draw: after the last linear layer} */

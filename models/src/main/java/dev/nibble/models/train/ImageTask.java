@@ -72,6 +72,11 @@ public record ImageTask(VitShape shape, ImageData data, int batch, int validatio
     }
 
     @Override
+    public String dataHash() {
+        return data.hash();
+    }
+
+    @Override
     public Workload open(Backend backend, Function<LinearLayer, LinearQuantizer> quantizers, long seed) {
         ImageBatches batches = new ImageBatches(data, seed, batch, training.microBatches(), shape.patch());
         Vit model = new Vit(backend, shape, tokens(), seed, quantizers);

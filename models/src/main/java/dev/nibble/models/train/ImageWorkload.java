@@ -3,7 +3,7 @@ package dev.nibble.models.train;
 import dev.nibble.models.data.ImageBatch;
 import dev.nibble.models.data.ImageBatches;
 import dev.nibble.models.layers.Parameter;
-import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.layers.Vit;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepScope;
@@ -61,7 +61,7 @@ public final class ImageWorkload implements Workload {
     }
 
     @Override
-    public List<QuantizedLinear> linears() {
+    public List<QuantizedLayer> linears() {
         return model.linears();
     }
 

@@ -43,6 +43,11 @@ public record LanguageModelTask(
     }
 
     @Override
+    public String dataHash() {
+        return text.hash();
+    }
+
+    @Override
     public Workload open(Backend backend, Function<LinearLayer, LinearQuantizer> quantizers, long seed) {
         TextBatches batches = new TextBatches(text, seed, batch, sequence);
         Llama model = new Llama(backend, shape, seed, quantizers);

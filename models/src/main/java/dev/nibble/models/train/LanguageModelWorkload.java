@@ -4,7 +4,7 @@ import dev.nibble.models.data.TextBatch;
 import dev.nibble.models.data.TextBatches;
 import dev.nibble.models.layers.Llama;
 import dev.nibble.models.layers.Parameter;
-import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -53,7 +53,7 @@ public final class LanguageModelWorkload implements Workload {
     }
 
     @Override
-    public List<QuantizedLinear> linears() {
+    public List<QuantizedLayer> linears() {
         return model.linears();
     }
 

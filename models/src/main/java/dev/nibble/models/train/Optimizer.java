@@ -10,7 +10,9 @@ import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.SequencedMap;
 
 /** AdamW with clipping by the norm of all gradients: the moments of every parameter, and the control vector. */
 public final class Optimizer implements AutoCloseable {
@@ -68,6 +70,20 @@ public final class Optimizer implements AutoCloseable {
                             slot.second(),
                             control);
         }
+    }
+
+    /**
+     * {@return what a run needs to go on: the moments of each parameter, {@code NAME.first} and {@code NAME.second}, and
+     * {@code control}; owned by this}
+     */
+    public SequencedMap<String, Tensor> state() {
+        SequencedMap<String, Tensor> state = new LinkedHashMap<>();
+        for (Slot slot : slots) {
+            state.put(slot.parameter().name() + ".first", slot.first());
+            state.put(slot.parameter().name() + ".second", slot.second());
+        }
+        state.put("control", control);
+        return state;
     }
 
     /** {@return the control vector, FP32, [{@link Control#count()}], owned by this} */

@@ -19,6 +19,11 @@ public interface Task {
     /** {@return how to train} */
     TrainingSpec training();
 
+    /** {@return a hash of the data, by which a run that goes on knows it again; empty if there is none} */
+    default String dataHash() {
+        return "";
+    }
+
     /**
      * {@return model and data on a backend, owned by the caller}
      *

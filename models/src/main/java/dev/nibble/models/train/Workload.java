@@ -1,7 +1,7 @@
 package dev.nibble.models.train;
 
 import dev.nibble.models.layers.Parameter;
-import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
@@ -12,8 +12,8 @@ public interface Workload extends AutoCloseable {
     /** {@return all parameters, each once} */
     List<Parameter> parameters();
 
-    /** {@return the linear layers, in the model's order} */
-    List<QuantizedLinear> linears();
+    /** {@return the linear layers, and the products that are quantized like them, in the model's order} */
+    List<QuantizedLayer> linears();
 
     /** Moves the batch of a micro-batch in; outside a step. */
     void loadTraining(int step, int microBatch);

@@ -82,7 +82,7 @@ class KeptTests {
                         LayerFixture.quantizer("fp32", layer), packed.test(layer) ? bits(bits) : Optional.empty()),
                 _ -> 1 / Math.sqrt(WIDTH),
                 1);
-        try (Block block = factory.block(0, shape, shape.linears(0, 2));
+        try (Block block = factory.block(0, shape, shape.linears(0, 2), List.of());
                 Tensor gradient = fixture.tensor(INPUT, dy)) {
             Tensor y;
             long context;

@@ -1,5 +1,6 @@
 package dev.nibble.models.layers;
 
+import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.LinearLayer;
@@ -30,8 +31,12 @@ final class LayerFixture implements AutoCloseable {
     }
 
     static LinearQuantizer quantizer(String name, LinearLayer layer) {
+        return quantizer(name, Map.of(), layer);
+    }
+
+    static LinearQuantizer quantizer(String name, Map<String, String> options, LinearLayer layer) {
         QuantizerProvider provider = Plugins.quantizers().get(name);
-        return provider.create(OptionValues.of(name, provider.options(), Map.of()))
+        return provider.create(OptionValues.of(name, provider.options(), options))
                 .linear(layer);
     }
 
@@ -86,6 +91,18 @@ final class LayerFixture implements AutoCloseable {
         Shape shape = weight.value().shape();
         LinearLayer layer = new LinearLayer(new Site(name, 2), shape.cols(), shape.rows());
         return new QuantizedLinear(backend, layer, quantizer(quantizer, layer), weight);
+    }
+
+    /** Attention whose products a quantizer plans; the ordinals of its pairs are 10, 12, … and 11, 13, … */
+    QuantizedAttention plannedAttention(String quantizer, AttentionShape shape) {
+        return plannedAttention(quantizer, Map.of(), shape);
+    }
+
+    QuantizedAttention plannedAttention(String quantizer, Map<String, String> options, AttentionShape shape) {
+        LinearLayer scores = new LinearLayer(new Site("blocks.0.attn.scores", 10), shape.headSize(), shape.sequence());
+        LinearLayer mix = new LinearLayer(new Site("blocks.0.attn.mix", 11), shape.sequence(), shape.headSize(), true);
+        return QuantizedAttention.of(
+                backend, scores, mix, layer -> quantizer(quantizer, options, layer), shape.causal(), 2);
     }
 
     static double[] doubles(float[] values) {

@@ -3,6 +3,7 @@ package dev.nibble.models.layers;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.MemoryTag;
@@ -14,6 +15,8 @@ import java.util.function.BiFunction;
 import java.util.function.ToDoubleFunction;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Each layer's gradients against central differences of its formula in FP64. */
 class LayerGradientTests {
@@ -116,12 +119,20 @@ class LayerGradientTests {
                 (x, w) -> DoubleModel.rmsNorm(x, w.getFirst()));
     }
 
-    @Test
-    void selfAttention() {
+    private SelfAttention selfAttention(SelfAttention.Kind kind, boolean planned, Parameter qkv, Parameter out) {
+        Attention attention = planned
+                ? fixture.plannedAttention("fp32", new AttentionShape(BATCH, SEQUENCE, HEADS, SIZE))
+                : new FloatAttention(fixture.backend);
+        return new SelfAttention(
+                fixture.backend, HEADS, kind, fixture.linear("qkv", qkv), attention, fixture.linear("out", out));
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void selfAttention(boolean planned) {
         Parameter qkv = fixture.weight("qkv", 3 * WIDTH, WIDTH);
         Parameter out = fixture.weight("out", WIDTH, WIDTH);
-        SelfAttention layer =
-                selfAttention(SelfAttention.Kind.DECODER, fixture.linear("qkv", qkv), fixture.linear("out", out));
+        SelfAttention layer = selfAttention(SelfAttention.Kind.DECODER, planned, qkv, out);
         check(
                 WIDTH,
                 attentionRoundings(),
@@ -131,16 +142,12 @@ class LayerGradientTests {
                 (x, w) -> attention(x, w.get(0), w.get(1)));
     }
 
-    private SelfAttention selfAttention(SelfAttention.Kind kind, QuantizedLinear qkv, QuantizedLinear out) {
-        return new SelfAttention(fixture.backend, HEADS, kind, qkv, out);
-    }
-
-    @Test
-    void selfAttentionWithoutMask() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void selfAttentionWithoutMask(boolean planned) {
         Parameter qkv = fixture.weight("qkv", 3 * WIDTH, WIDTH);
         Parameter out = fixture.weight("out", WIDTH, WIDTH);
-        SelfAttention layer =
-                selfAttention(SelfAttention.Kind.ENCODER, fixture.linear("qkv", qkv), fixture.linear("out", out));
+        SelfAttention layer = selfAttention(SelfAttention.Kind.ENCODER, planned, qkv, out);
         check(
                 WIDTH,
                 attentionRoundings(),
@@ -217,7 +224,7 @@ class LayerGradientTests {
         Block layer = new Block(
                 fixture.backend,
                 new RmsNorm(fixture.backend, firstNorm),
-                selfAttention(SelfAttention.Kind.DECODER, fixture.linear("qkv", qkv), fixture.linear("out", out)),
+                selfAttention(SelfAttention.Kind.DECODER, false, qkv, out),
                 new RmsNorm(fixture.backend, secondNorm),
                 new SwiGluMlp(fixture.backend, fixture.linear("gateUp", gateUp), fixture.linear("down", down)));
         check(

@@ -106,7 +106,7 @@ class LlamaGradientTests {
                 fixture.backend.neural().crossEntropy(scope, logits, targetTensor, loss, weight, true);
                 model.backward(scope, idTensor, logits);
             }
-            model.linears().forEach(QuantizedLinear::releaseWeight);
+            model.linears().forEach(QuantizedLayer::releaseWeight);
             return fixture.backend.readFloats(loss)[0];
         }
     }

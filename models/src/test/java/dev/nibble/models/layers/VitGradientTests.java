@@ -119,7 +119,7 @@ class VitGradientTests {
                 fixture.backend.neural().crossEntropy(scope, logits, targetTensor, loss, 1, true);
                 model.backward(scope, patchTensor, placeTensor, logits);
             }
-            model.linears().forEach(QuantizedLinear::releaseWeight);
+            model.linears().forEach(QuantizedLayer::releaseWeight);
             return fixture.backend.readFloats(loss)[0];
         }
     }
