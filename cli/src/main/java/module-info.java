@@ -4,6 +4,7 @@ module dev.nibble.cli {
     requires dev.nibble.api;
     requires dev.nibble.models;
     requires info.picocli;
+    requires java.management; // time of a thread on a processor
     requires me.tongfei.progressbar;
 
     opens dev.nibble.cli to

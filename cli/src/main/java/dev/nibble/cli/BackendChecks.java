@@ -19,6 +19,16 @@ import java.util.Map;
 final class BackendChecks {
     private static final String BASE_LINE = "fp32";
     private static final int EXTENT = 256; // two blocks of the usual 128 in each direction
+    private static final int RATE_EXTENT = 512;
+    private static final long SHORTEST_NANOS = 400_000_000L; // for each format
+    private static final long LONGEST_NANOS = 8_000_000_000L; // for one that C2 may not have compiled yet
+    private static final double LOWEST_RATE = 3; // operations a nanosecond; vectors of 128 bits reach twenty
+    private static final List<BenchProduct.Format> RATED = List.of(
+            BenchProduct.Format.FP32,
+            BenchProduct.Format.BF16,
+            BenchProduct.Format.INT8_BLOCK,
+            BenchProduct.Format.INT4,
+            BenchProduct.Format.FP8);
 
     private BackendChecks() {}
 
@@ -39,7 +49,51 @@ final class BackendChecks {
         problems.addAll(quantizers.problems());
         problems.forEach(problem -> checks.add(new Check("plug-in", Check.Status.WARN, problem, false)));
         checks.addAll(formats(quantizers));
+        checks.add(rates());
         return checks;
+    }
+
+    /** A product of each kind, long enough to be compiled: a kernel that is far too slow shows here. */
+    private static Check rates() {
+        List<String> rates = new ArrayList<>();
+        boolean slow = false;
+        try (Backend backend = Plugins.openBackend("auto", BackendOptions.withSeed(0))) {
+            for (BenchProduct.Format format : RATED) {
+                double rate = rate(backend, format);
+                rates.add(format.label() + " " + Figures.significant(rate));
+                slow |= rate < LOWEST_RATE;
+            }
+            String detail = "GOP/s of a product of " + RATE_EXTENT + " on backend " + backend.name() + ": "
+                    + String.join(", ", rates);
+            return new Check(
+                    "rates",
+                    slow ? Check.Status.WARN : Check.Status.OK,
+                    slow
+                            ? detail
+                                    + "; the slow ones should reach ten times as much: start again, or close other programs"
+                            : detail,
+                    false);
+        } catch (RuntimeException | LinkageError e) {
+            // the other lines are worth seeing then
+            return new Check("rates", Check.Status.WARN, Failure.of(e).message(), false);
+        }
+    }
+
+    private static double rate(Backend backend, BenchProduct.Format format) {
+        try (BenchProduct product = new BenchProduct(backend, format, RATE_EXTENT)) {
+            double operations = 2.0 * RATE_EXTENT * RATE_EXTENT * RATE_EXTENT;
+            double best = 0;
+            long begin = System.nanoTime();
+            for (long start = begin; goesOn(start - begin, best); start = System.nanoTime()) {
+                product.run();
+                best = Math.max(best, operations / Math.max(1, System.nanoTime() - start));
+            }
+            return best;
+        }
+    }
+
+    private static boolean goesOn(long nanos, double best) {
+        return nanos < SHORTEST_NANOS || (best < LOWEST_RATE && nanos < LONGEST_NANOS);
     }
 
     private static List<Check> formats(Plugins<QuantizerProvider> quantizers) {

@@ -3,6 +3,9 @@ package dev.nibble.cli;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.models.files.AtomicFile;
+import dev.nibble.models.files.JsonTree;
+import dev.nibble.models.safetensors.SafetensorsFile;
+import dev.nibble.models.safetensors.TensorEntry;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.QuantizeSpec;
@@ -42,6 +45,9 @@ import picocli.CommandLine.Parameters;
             "Example: what 8-bit codes make of an activation, and the codes themselves",
             "  nibble inspect x.npy --quantizer int8-row --codes codes.npy --out q.npy",
             "",
+            "Example: a weight of a checkpoint",
+            "  nibble inspect my-run/checkpoints/step-000100/model.safetensors --tensor head.weight --role weight",
+            "",
             "Example: whether the rounding of a gradient is unbiased: |bias| stays within a few standard errors, which",
             "shrink with the root of the draws; mean.npy is the mean of the 64 draws",
             "  nibble inspect grad.npy --quantizer int8-block --role gradOutput --samples 64 --out mean.npy",
@@ -59,7 +65,9 @@ final class InspectCommand implements Action {
 
     @Parameters(
             paramLabel = "FILE",
-            description = "A .npy file of any version: float16, float32 or float64, in C or Fortran order.")
+            description =
+                    "A .npy file of any version: float16, float32 or float64, in C or Fortran order; or a .safetensors file"
+                            + " with --tensor.")
     Path file;
 
     @Mixin
@@ -86,7 +94,11 @@ final class InspectCommand implements Action {
                             + " each; [planes, ...] if there are several.")
     Optional<Path> codes;
 
-    @Option(names = "--tensor", paramLabel = "NAME", hidden = true)
+    @Option(
+            names = "--tensor",
+            paramLabel = "NAME",
+            description =
+                    "Which tensor of a .safetensors file: F32, F16, BF16, F8_E4M3 or F8_E5M2. Without it the names are told.")
     Optional<String> tensor;
 
     @Mixin
@@ -111,9 +123,8 @@ final class InspectCommand implements Action {
     @Override
     public Answer run(Terminal terminal, List<String> command) throws IOException {
         Problems problems = new Problems();
-        refuseSafetensors(file, problems);
-        if (tensor.isPresent()) {
-            problems.add("--tensor names a tensor of a safetensors file, which is not in this version");
+        if (tensor.isPresent() && !isSafetensors(file)) {
+            problems.add("--tensor names a tensor of a .safetensors file, but FILE is " + file);
         }
         if (out.isPresent() && out.map(Path::toAbsolutePath).equals(codes.map(Path::toAbsolutePath))) {
             problems.add("--out and --codes are both " + out.get() + ", but need a file each");
@@ -121,7 +132,7 @@ final class InspectCommand implements Action {
         Quantizer quantizer = plugins.check(problems);
         Role parsedRole = problems.collect(() -> parseRole(role), Role.INPUT);
         problems.throwIfAny();
-        NpyArray x = NpyArray.read(file).requireUsable(file.toString());
+        NpyArray x = isSafetensors(file) ? readTensor() : NpyArray.read(file).requireUsable(file.toString());
         Subject subject = subject(x, quantizer, parsedRole);
         codes.ifPresent(_ -> requireCodes(subject.operand()));
         out.ifPresent(AtomicFile::requireWritable);
@@ -163,10 +174,24 @@ final class InspectCommand implements Action {
         return new Subject(x, role, layer, layer.plan(new PlanRequest(matrix.rows(), true)));
     }
 
+    private NpyArray readTensor() {
+        try (SafetensorsFile tensors = SafetensorsFile.open(file)) {
+            if (tensor.isEmpty()) {
+                throw new IllegalArgumentException(file + " needs --tensor NAME; " + tensors.known(""));
+            }
+            TensorEntry entry = tensors.tensor(tensor.get());
+            NpyArray x = new NpyArray(entry.shape(), tensors.floats(entry.name()));
+            return x.requireUsable(file + ": " + JsonTree.quoted(entry.name()));
+        }
+    }
+
+    private static boolean isSafetensors(Path file) {
+        return file.toString().toLowerCase(Locale.ROOT).endsWith(SafetensorsFile.SUFFIX);
+    }
+
     static void refuseSafetensors(Path file, Problems problems) {
-        if (file.toString().toLowerCase(Locale.ROOT).endsWith(".safetensors")) {
-            problems.add(
-                    file + " is a safetensors file, which is not in this version; save the tensor with numpy.save");
+        if (isSafetensors(file)) {
+            problems.add(file + " is a safetensors file, but a .npy file is needed; save the tensor with numpy.save");
         }
     }
 
@@ -196,6 +221,7 @@ final class InspectCommand implements Action {
     private ObjectNode json(Backend backend, Subject subject, Inspection result, Histogram histogram) {
         ObjectNode json = Json.object();
         json.put("file", file.toString());
+        tensor.ifPresent(name -> json.put("tensor", name));
         json.set("shape", shapeJson(subject.x().shape()));
         json.put("quantizer", plugins.quantizer);
         json.put("role", subject.role().label());

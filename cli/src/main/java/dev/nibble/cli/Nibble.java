@@ -87,6 +87,7 @@ public final class Nibble {
         CommandLine line = new CommandLine(new Nibble())
                 .addSubcommand(new CompareCommand())
                 .addSubcommand(new TrainCommand())
+                .addSubcommand(new ExportCommand())
                 .addSubcommand(new InspectCommand())
                 .addSubcommand(new GemmCommand())
                 .addSubcommand(new BenchCommand())

@@ -93,14 +93,8 @@ final class RunOptions {
                     "Processor threads that compute; 0 for all. Never changes a number (default: ${DEFAULT-VALUE}).")
     int threads;
 
-    @Option(names = "--resume", hidden = true)
-    boolean resume;
-
     /** {@return the configuration without its quantizer} Notes what cannot be read. */
     RunConfig config(Runs runs, Problems problems) {
-        if (resume) {
-            problems.add("--resume is not in this version: there are no checkpoints to continue");
-        }
         int wanted = steps.orElse(0);
         if (steps.isPresent() && wanted < 1) {
             problems.add("--steps is " + wanted + ", but must be at least 1");

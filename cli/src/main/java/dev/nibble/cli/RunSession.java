@@ -8,9 +8,11 @@ import dev.nibble.models.RunListener;
 import dev.nibble.models.RunOrigin;
 import dev.nibble.models.RunResult;
 import dev.nibble.models.Runs;
+import dev.nibble.models.Start;
 import dev.nibble.models.StepRecord;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Function;
 
 /** Trains into folders and shows progress. */
 final class RunSession {
@@ -32,14 +34,29 @@ final class RunSession {
     }
 
     /**
-     * {@return the run, however it ended} Its files are written.
+     * {@return the run, however it ended} Its files are written; there are no checkpoints.
      *
      * @throws dev.nibble.error.NibbleException if they cannot be
      */
     FinishedRun run(RunConfig config, Path folder) {
+        return finish(config, folder, listener -> new RunFolder(folder, origin).train(runs, config, listener));
+    }
+
+    /**
+     * {@return the run, however it ended} Its files are written, and its checkpoints.
+     *
+     * @param start where it begins
+     * @throws IllegalArgumentException if it cannot go on from the checkpoint that is there
+     * @throws dev.nibble.error.NibbleException if they cannot be, or if no checkpoint can be used
+     */
+    FinishedRun run(RunConfig config, Path folder, Start start) {
+        return finish(config, folder, listener -> new RunFolder(folder, origin).train(runs, config, listener, start));
+    }
+
+    private FinishedRun finish(RunConfig config, Path folder, Function<RunListener, RunResult> training) {
         RunResult result;
         try (Progress progress = Progress.of(terminal, common.quiet)) {
-            result = new RunFolder(folder, origin).train(runs, config, new Watched(progress, terminal.interruption()));
+            result = training.apply(new Watched(progress, terminal));
         }
         if (common.debug) {
             result.failure().ifPresent(thrown -> terminal.err().print(Failure.trace(thrown)));
@@ -48,7 +65,13 @@ final class RunSession {
     }
 
     /** Tells the screen what the run tells, and the run what the user wants. */
-    private record Watched(Progress progress, Interruption interruption) implements RunListener {
+    private record Watched(Progress progress, Terminal terminal) implements RunListener {
+        @Override
+        public void notice(String message) {
+            terminal.err().println("nibble: " + Failure.oneLine(message));
+            terminal.err().flush();
+        }
+
         @Override
         public void started(RunInfo info) {
             progress.started(info);
@@ -66,7 +89,7 @@ final class RunSession {
 
         @Override
         public boolean stopRequested() {
-            return interruption.requested();
+            return terminal.interruption().requested();
         }
     }
 }

@@ -6,6 +6,7 @@ import dev.nibble.models.RunConfig;
 import dev.nibble.models.RunFolder;
 import dev.nibble.models.Runs;
 import dev.nibble.models.Setting;
+import dev.nibble.models.Start;
 import dev.nibble.models.files.AtomicFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,7 +22,8 @@ import picocli.CommandLine.Option;
         name = "train",
         versionProvider = Nibble.Version.class,
         sortOptions = false,
-        description = "Trains one model under one quantizer; writes run.json, metrics.csv and report.html.",
+        description =
+                "Trains one model under one quantizer; writes run.json, metrics.csv, report.html and checkpoints.",
         footer = {
             "",
             "Example: INT8 blocks with fallback, but FP8 for the second half of each feed-forward layer",
@@ -30,10 +32,15 @@ import picocli.CommandLine.Option;
             "  nibble train --data book.txt --set model.layers=2 --steps 500",
             "Example: a small vision transformer on the files of Debian's package dataset-fashion-mnist",
             "  nibble train images --data /usr/share/datasets/fashion-mnist --quantizer int8-block",
+            "Example: a checkpoint every 50 steps; the same line continues the run after whatever ended it",
+            "  nibble train --steps 500 --set train.checkpointEvery=50 --out my-run --resume",
             "",
-            "Results in --out: run.json (all about the run), metrics.csv (a line a step, to be read at any time) and",
-            "report.html (loss curve, what each product of each layer really ran as).",
-            "Ctrl-C ends the run after its step, saves what there is, and exits with 130."
+            "Results in --out: run.json (all about the run), metrics.csv (a line a step, to be read at any time),",
+            "report.html (loss curve, what each product of each layer really ran as) and checkpoints: the newest ones and",
+            "the best. --resume continues the newest one to the same bits as a run without a break; settings, data and",
+            "seed must be those of the run, --steps may grow. nibble export makes a plain model of a checkpoint.",
+            "Without --resume the checkpoints of an earlier run in the folder are kept in checkpoints.old.",
+            "Ctrl-C ends the run after its step, saves a checkpoint and all else there is, and exits with 130."
         })
 final class TrainCommand implements Action {
     @Option(
@@ -45,6 +52,18 @@ final class TrainCommand implements Action {
 
     @Mixin
     RunOptions options;
+
+    @Option(
+            names = "--resume",
+            description = "Continue the newest checkpoint in --out; if there is none, start, and say so.")
+    boolean resume;
+
+    @Option(
+            names = "--other-quantizer",
+            description =
+                    "With --resume: layers may have another quantizer than in the checkpoint. Weights, optimizer and place"
+                            + " in the data go on; the state of quantizers that are replaced is dropped.")
+    boolean otherQuantizer;
 
     @Mixin
     CommonOptions common;
@@ -61,13 +80,28 @@ final class TrainCommand implements Action {
         RunConfig config = options.config(runs, problems);
         QuantizerChoice choice =
                 problems.collect(() -> QuantizerChoice.parse(quantizer), QuantizerChoice.of(ResultTable.BASE_LINE));
+        Start start = start(problems);
         RunOptions.check(runs, config, List.of(choice), problems);
         Path folder = OutFolder.prepare(options.out, "train", RunFolder.RECORD);
         terminal.interruption().saveBeforeEnd();
-        FinishedRun run = new RunSession(runs, terminal, common, command).run(config.withQuantizer(choice), folder);
+        FinishedRun run =
+                new RunSession(runs, terminal, common, command).run(config.withQuantizer(choice), folder, start);
         Path report = folder.resolve(Report.FILE);
         AtomicFile.write(report, new Report("nibble train", command, List.of(run)).html());
         return answer(run, folder);
+    }
+
+    private Start start(Problems problems) {
+        if (resume && options.out.isEmpty()) {
+            problems.add("--resume needs --out DIR, the folder of the run that is to go on");
+        }
+        if (otherQuantizer && !resume) {
+            problems.add("--other-quantizer needs --resume: a new run has no quantizer yet");
+        }
+        if (!resume) {
+            return Start.NEW;
+        }
+        return otherQuantizer ? Start.RESUME_UNDER_ANOTHER_QUANTIZER : Start.RESUME;
     }
 
     private static Answer answer(FinishedRun run, Path folder) {

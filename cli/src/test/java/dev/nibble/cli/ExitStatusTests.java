@@ -67,8 +67,17 @@ class ExitStatusTests {
                 of(2, "--codes needs a format with codes", "inspect @x.npy --quantizer fp32 --codes @c.npy"),
                 of(2, "is [2, 3] and", "gemm @x.npy @y.npy --quantizer fp32"),
                 of(2, "has shape [1, 2, 3], but a matrix is needed", "gemm @cube.npy @x.npy --quantizer fp32"),
-                of(2, "is a safetensors file", "inspect model.safetensors"),
-                of(2, "bench is not in this version", "bench --shape 128"),
+                of(1, "missing.safetensors does not exist", "inspect @missing.safetensors --tensor a"),
+                of(2, "--tensor names a tensor of a .safetensors file", "inspect @x.npy --tensor a"),
+                of(2, "is a safetensors file", "gemm @a.safetensors @x.npy"),
+                of(2, "--out is missing", "export @foreign"),
+                of(2, "--dtype is 'fp16'; known: bf16, fp32", "export @foreign --out @f --dtype fp16"),
+                of(2, "--format is 'int3'; known: int8, fp8, int4", "export @foreign --out @f --format int3"),
+                of(1, "holds no checkpoint", "export @foreign --out @f"),
+                of(1, "is a file, but must be a folder", "export @file --out @f"),
+                of(2, "--only is 'gemm', but must be products, layers or steps", "bench --only gemm"),
+                of(2, "--size is [0], but must be in 1..8192", "bench --size 0"),
+                of(2, "no backend is named 'cpus'", "bench --backend cpus"),
                 of(1, "missing.npy does not exist", "inspect @missing.npy --quantizer bf16"),
                 of(1, "is not a file", "inspect @foreign --quantizer bf16"),
                 of(1, "[1] is NaN", "inspect @nan.npy --quantizer bf16"),
@@ -84,7 +93,8 @@ class ExitStatusTests {
                 of(2, "no preset is named 'txt'", "train txt"),
                 of(2, "Did you mean 'text'?", "compare txt"),
                 of(2, "is a recipe file", "compare recipe.yaml"),
-                of(2, "--resume is not in this version", "train --resume --quantizer bf16"),
+                of(2, "--resume needs --out DIR", "train --resume --quantizer bf16"),
+                of(2, "--other-quantizer needs --resume", "train --other-quantizer --quantizer bf16"),
                 of(2, "--steps is 0, but must be at least 1", "train --steps 0 --quantizer bf16"),
                 of(2, "no setting is named 'model.layer'", "train --quantizer bf16 --set model.layer=2"),
                 of(2, "Did you mean 'model.layers'?", "train --quantizer bf16 --set model.layer=2"),
@@ -158,7 +168,7 @@ class ExitStatusTests {
 
     @Test
     void helpShowsAnExampleOfEachCommand() {
-        for (String command : List.of("compare", "train", "inspect", "gemm", "list", "doctor")) {
+        for (String command : List.of("compare", "train", "export", "inspect", "gemm", "list", "doctor")) {
             Outcome outcome = Outcome.of(command, "--help");
             assertEquals(0, outcome.status());
             assertTrue(outcome.out().contains("Example: "), command);

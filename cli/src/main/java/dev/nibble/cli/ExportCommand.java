@@ -1,0 +1,139 @@
+package dev.nibble.cli;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.error.NibbleException;
+import dev.nibble.models.checkpoint.Checkpoint;
+import dev.nibble.models.checkpoint.CheckpointStore;
+import dev.nibble.models.checkpoint.CodeFormat;
+import dev.nibble.models.checkpoint.ModelExport;
+import dev.nibble.models.files.AtomicFile;
+import dev.nibble.models.safetensors.ElementType;
+import dev.nibble.spi.Names;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code nibble export}: a plain model from a checkpoint. */
+@Command(
+        name = "export",
+        versionProvider = Nibble.Version.class,
+        sortOptions = false,
+        description = "Writes the model of a checkpoint as plain weights that other programs read.",
+        footer = {
+            "",
+            "Example: the newest checkpoint of a run, for Hugging Face's transformers",
+            "  nibble export my-run --out model.safetensors --dtype bf16",
+            "",
+            "A Llama-style decoder (preset text) gets the names of LlamaForCausalLM, with q, k, v and gate, up apart; the",
+            "metadata 'config' holds the text for its config.json. Other models keep the names of the checkpoint.",
+            "With --format, NAME has codes (int4: NAME_packed, the even column in the lower half of a byte) and NAME_scale",
+            "one scale a row: value = code * scale. Embedding, norms and head stay as --dtype says."
+        })
+final class ExportCommand implements Action {
+    private static final Map<String, ElementType> TYPES =
+            new TreeMap<>(Map.of("fp32", ElementType.F32, "bf16", ElementType.BF16));
+
+    @Parameters(
+            paramLabel = "CHECKPOINT",
+            description =
+                    "A checkpoint (my-run/checkpoints/step-000100), or the folder of a run, for its newest whole checkpoint.")
+    Path source;
+
+    @Option(names = "--out", paramLabel = "F.safetensors", required = true, description = "The file to write.")
+    Path out;
+
+    @Option(
+            names = "--dtype",
+            paramLabel = "TYPE",
+            defaultValue = "fp32",
+            description = "How weights are stored: fp32 or bf16, rounded to nearest (default: ${DEFAULT-VALUE}).")
+    String dtype;
+
+    @Option(
+            names = "--format",
+            paramLabel = "CODES",
+            description =
+                    "Write the matrices of the blocks as codes with one scale a row: int8, fp8 (E4M3) or int4 (two in a byte).")
+    Optional<String> format;
+
+    @Mixin
+    CommonOptions common;
+
+    @Override
+    public CommonOptions common() {
+        return common;
+    }
+
+    @Override
+    public Answer run(Terminal terminal, List<String> command) {
+        ElementType type = Optional.ofNullable(TYPES.get(dtype))
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "--dtype is '" + dtype + "'; " + Names.suggest(dtype, TYPES.keySet())));
+        Optional<CodeFormat> codes = format.map(ExportCommand::codeFormat);
+        AtomicFile.requireWritable(out);
+        List<String> damaged = new ArrayList<>();
+        Checkpoint checkpoint = checkpoint(damaged);
+        damaged.forEach(message -> terminal.err().println("nibble: " + Failure.oneLine(message)));
+        ModelExport export = ModelExport.write(checkpoint, type, codes, out);
+        String names = export.huggingFace() ? "Hugging Face's names for a Llama" : "the names of the checkpoint";
+        String text = "%s: %s tensors, %s parameters as %s, with %s, from %s%n"
+                .formatted(
+                        out,
+                        Figures.count(export.tensors()),
+                        Figures.count(export.parameters()),
+                        dtype + codes.map(c -> " and " + c.label() + " codes").orElse(""),
+                        names,
+                        checkpoint.path());
+        return Answer.done(json(export), text);
+    }
+
+    private static CodeFormat codeFormat(String label) {
+        List<String> labels =
+                Arrays.stream(CodeFormat.values()).map(CodeFormat::label).toList();
+        if (!labels.contains(label)) {
+            throw new IllegalArgumentException("--format is '" + label + "'; " + Names.suggest(label, labels));
+        }
+        return CodeFormat.values()[labels.indexOf(label)];
+    }
+
+    private Checkpoint checkpoint(List<String> damaged) {
+        if (!Files.isDirectory(source)) {
+            throw new NibbleException(
+                    source + (Files.exists(source) ? " is a file, but must be a folder" : " does not exist"));
+        }
+        Path folder = source.toAbsolutePath().normalize();
+        if (CheckpointStore.step(folder).isPresent()) {
+            Checkpoint checkpoint =
+                    new Checkpoint(source, CheckpointStore.step(folder).getAsInt());
+            checkpoint.verify();
+            return checkpoint;
+        }
+        Path inner = source.resolve(CheckpointStore.FOLDER);
+        CheckpointStore store = new CheckpointStore(Files.isDirectory(inner) ? inner : source);
+        return store.newest(damaged)
+                .orElseThrow(() -> new NibbleException(
+                        source + " holds no checkpoint, but a checkpoint or the folder of a run is needed"));
+    }
+
+    private ObjectNode json(ModelExport export) {
+        ObjectNode json = Json.object();
+        json.put("checkpoint", export.checkpoint().path().toString());
+        json.put("step", export.checkpoint().step());
+        json.put("out", out.toString());
+        json.put("dtype", dtype);
+        format.ifPresent(codes -> json.put("format", codes));
+        json.put("huggingFaceNames", export.huggingFace());
+        json.put("tensors", export.tensors());
+        json.put("parameters", export.parameters());
+        return json;
+    }
+}
