@@ -3,6 +3,7 @@ package dev.nibble.bench;
 import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
+import dev.nibble.gemm.Term;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.Granularity;
 import dev.nibble.quant.OperandSpec;
@@ -10,6 +11,8 @@ import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
+import dev.nibble.quant.SplitMode;
+import dev.nibble.quant.Threshold;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.DeviceState;
@@ -53,21 +56,20 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(1)
 public class GemmBenchmark {
     private static final Site SITE = new Site("benchmark", 0);
-    private static final GemmSpec SPEC = GemmSpec.of(Product.OUTPUT, Epilogue.STORE);
 
     /** How the operands are stored. */
-    @Param({"fp32", "int8-block", "int8-row", "fp8"})
+    @Param({"fp32", "bf16", "int8-block", "int8-row", "int8-fallback", "int4", "int4-digits", "luq", "fp8"})
     public String format;
 
     /** Rows, columns and length of the contraction. */
-    @Param("1024")
+    @Param({"512", "1024", "2048"})
     public int size;
 
     /** Threads of the backend. */
-    @Param("1")
+    @Param({"1", "2"})
     public int threads;
 
-    /** The backend's name. */
+    /** The backend's name; {@code onednn} knows fp32 alone. */
     @Param("cpu")
     public String backendName;
 
@@ -76,6 +78,7 @@ public class GemmBenchmark {
     private Operand a;
     private Operand b;
     private Tensor d; // [size, size]
+    private GemmSpec spec;
 
     /** Makes the benchmark. */
     public GemmBenchmark() {}
@@ -83,10 +86,13 @@ public class GemmBenchmark {
     /** Draws and quantizes the operands. */
     @Setup(Level.Trial)
     public void open() {
-        backend = Plugins.openBackend(backendName, new BackendOptions(1, threads, true));
+        backend = Plugins.openBackend(backendName, new BackendOptions(1, threads, false));
         scope = backend.beginStep(StepContext.train(0, 0f));
         a = operand(Role.INPUT, 11);
         b = operand(Role.WEIGHT, 13);
+        List<Term> terms =
+                planes(Role.INPUT).size() == 1 ? List.of(new Term(0, 0)) : List.of(new Term(0, 0), new Term(1, 0));
+        spec = new GemmSpec(Product.OUTPUT, terms, Epilogue.STORE);
         d = scope.allocate("d", DType.FP32, Shape.of(size, size));
     }
 
@@ -98,26 +104,38 @@ public class GemmBenchmark {
         }
         Tensor x = backend.allocate("x", DType.FP32, Shape.of(size, size), MemoryTag.SCRATCH);
         backend.write(x, values);
-        OperandSpec spec = new OperandSpec(Contraction.COLUMNS, List.of(plane()));
+        OperandSpec spec = new OperandSpec(Contraction.COLUMNS, planes(role));
         return backend.quantization()
                 .quantize(scope, new QuantizeSpec(role, List.of(spec)), SITE, x, new DeviceState(Map.of()))
                 .operand(Contraction.COLUMNS);
     }
 
-    private PlaneSpec plane() {
+    /** {@return planes of A; B has the first format that is not a residual or a digit} */
+    private List<PlaneSpec> planes(Role role) {
+        PlaneSpec block = int8(new Granularity.PerBlock(128, 128));
+        Granularity tensor = new Granularity.PerTensor();
+        PlaneSpec int4 = PlaneSpec.value(DType.INT4, tensor, new ScaleRule.AmaxOverTop(), Rounding.NEAREST_EVEN);
+        boolean left = role == Role.INPUT;
         return switch (format) {
-            case "fp32" -> PlaneSpec.unscaled(DType.FP32);
-            case "int8-block" -> int8(new Granularity.PerBlock(128, 128));
-            case "int8-row" -> int8(new Granularity.PerRow());
+            case "fp32" -> List.of(PlaneSpec.unscaled(DType.FP32));
+            case "bf16" -> List.of(PlaneSpec.unscaled(DType.BF16));
+            case "int8-block" -> List.of(block);
+            case "int8-row" -> List.of(int8(new Granularity.PerRow()));
+            case "int8-fallback" ->
+                left ? List.of(block, PlaneSpec.residual(block, new Threshold.ExactQuantile(0.8))) : List.of(block);
+            case "int4" -> List.of(int4);
+            case "int4-digits" -> left ? PlaneSpec.digits(SplitMode.UNBIASED) : List.of(int4);
+            case "luq" ->
+                left
+                        ? List.of(PlaneSpec.value(
+                                DType.E3M0, tensor, new ScaleRule.AmaxOverPower(6, false), Rounding.STOCHASTIC))
+                        : List.of(int4);
             case "fp8" ->
-                PlaneSpec.value(
-                        DType.E4M3,
-                        new Granularity.PerTensor(),
-                        new ScaleRule.TopOverAmax(false),
-                        Rounding.NEAREST_EVEN);
+                List.of(PlaneSpec.value(DType.E4M3, tensor, new ScaleRule.TopOverAmax(false), Rounding.NEAREST_EVEN));
             default ->
                 throw new IllegalArgumentException(
-                        "format is '" + format + "', but must be fp32, int8-block, int8-row or fp8");
+                        "format is '" + format
+                                + "', but must be fp32, bf16, int8-block, int8-row, int8-fallback, int4, int4-digits, luq or fp8");
         };
     }
 
@@ -128,7 +146,7 @@ public class GemmBenchmark {
     /** Multiplies. */
     @Benchmark
     public Tensor multiply() {
-        backend.gemm().multiply(scope, SPEC, SITE, a, b, d);
+        backend.gemm().multiply(scope, spec, SITE, a, b, d);
         return d;
     }
 

@@ -34,6 +34,7 @@ class ModuleGraphTests {
             Reactor.QUANT_INT8_FALLBACK, Set.of("dev.nibble.api", "static org.jspecify"),
             Reactor.QUANT_FP8, Set.of("dev.nibble.api", "static org.jspecify"),
             Reactor.BACKEND_CPU, Set.of("dev.nibble.api", "jdk.incubator.vector"),
+            Reactor.BACKEND_CUDA, Set.of("dev.nibble.api", "jcuda"),
             Reactor.MODELS,
                     Set.of(
                             "transitive dev.nibble.api",
@@ -46,6 +47,7 @@ class ModuleGraphTests {
                             "dev.nibble.models",
                             "com.fasterxml.jackson.databind",
                             "info.picocli",
+                            "java.management",
                             "me.tongfei.progressbar"));
 
     @Test

@@ -21,11 +21,13 @@ enum Reactor {
     QUANT_INT8_FALLBACK("quant-int8-fallback", "dev.nibble.quant.int8.fallback", 6),
     QUANT_FP8("quant-fp8", "dev.nibble.quant.fp8", 2),
     BACKEND_CPU("backend-cpu", "dev.nibble.backend.cpu", 3),
+    BACKEND_CUDA("backend-cuda", "dev.nibble.backend.cuda", 20),
     MODELS("models", "dev.nibble.models", 15),
     CLI("cli", "dev.nibble.cli", 10);
 
     /** Modules that are reached by name only. */
-    static final List<Reactor> PLUGINS = List.of(QUANT_INT4, QUANT_LUQ, QUANT_INT8_FALLBACK, QUANT_FP8, BACKEND_CPU);
+    static final List<Reactor> PLUGINS =
+            List.of(QUANT_INT4, QUANT_LUQ, QUANT_INT8_FALLBACK, QUANT_FP8, BACKEND_CPU, BACKEND_CUDA);
 
     /** Importing takes seconds, and every rule asks for the same few sets. */
     private static final Map<List<Reactor>, JavaClasses> IMPORTED = new ConcurrentHashMap<>();
