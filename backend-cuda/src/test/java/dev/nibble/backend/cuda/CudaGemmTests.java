@@ -59,11 +59,9 @@ class CudaGemmTests {
     };
     private static final double U = 0x1p-24;
 
-    // A tensor core of sm_90 aligns 32 products and the sum so far to the largest of them and keeps 13 bits behind it:
-    // each of the
-    // 33 loses less than 2^-13 of at most Σ|ab|; four instructions make a chain of 128. NVIDIA documents none of this;
-    // the 13
-    // bits are what arXiv:2412.19437 reports.
+    // A tensor core of sm_90 aligns 32 products and the sum so far to the largest of them and keeps 13 bits behind it
+    // (arXiv:2412.19437; NVIDIA documents none of this): each of the 33 loses less than 2^-13 of at most Σ|ab|, and
+    // four instructions make a chain of 128.
     private static final double FP8_CHAIN = 4 * 33 * 0x1p-13;
 
     private int padding = OperandCopies.POISON;
