@@ -1,10 +1,14 @@
 package dev.nibble.reference;
 
+import dev.nibble.gemm.GemmSpec;
+import dev.nibble.gemm.Term;
 import dev.nibble.spi.AttentionShape;
+import dev.nibble.spi.Operand;
+import dev.nibble.spi.Site;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 
-/** Checks of the shapes that enter an operation, shared by the host backends. */
+/** Checks of the shapes that enter an operation, shared by the backends. */
 public final class OperandChecks {
     private OperandChecks() {}
 
@@ -134,6 +138,35 @@ public final class OperandChecks {
                     + ", but under a mask its rows must be a multiple of its columns: a row a token of each sequence");
         }
         return keys;
+    }
+
+    /**
+     * Requires that operands and result of a product fit together.
+     *
+     * @throws IllegalArgumentException naming product, layer and shapes
+     */
+    public static void requireProduct(GemmSpec spec, Site site, Operand a, Operand b, Tensor d) {
+        String where = spec.product().label() + " of layer " + site.name() + ": ";
+        if (a.k() != b.k()) {
+            throw new IllegalArgumentException("%sA is [%d, %d] and B is [%d, %d], but both need the same last extent"
+                    .formatted(where, a.rows(), a.k(), b.rows(), b.k()));
+        }
+        if (d.shape().rows() != a.rows() || d.shape().cols() != b.rows()) {
+            throw new IllegalArgumentException("%sD is %s, but A [%d, %d] and B [%d, %d] need [%d, %d]"
+                    .formatted(where, d.shape(), a.rows(), a.k(), b.rows(), b.k(), a.rows(), b.rows()));
+        }
+        for (Term term : spec.terms()) {
+            if (term.planeA() >= a.spec().planes().size()
+                    || term.planeB() >= b.spec().planes().size()) {
+                throw new IllegalArgumentException("%sa term uses planes %d and %d, but the operands have %d and %d"
+                        .formatted(
+                                where,
+                                term.planeA(),
+                                term.planeB(),
+                                a.spec().planes().size(),
+                                b.spec().planes().size()));
+            }
+        }
     }
 
     private static IllegalArgumentException mismatch(String operand, Shape shape, Shape needed) {

@@ -99,27 +99,7 @@ public final class ReferenceGemm implements GemmBackend {
      * @throws IllegalArgumentException naming both shapes
      */
     public static void requireFit(GemmSpec spec, Site site, HostOperand a, HostOperand b, Tensor d) {
-        String where = spec.product().label() + " of layer " + site.name() + ": ";
-        if (a.k() != b.k()) {
-            throw new IllegalArgumentException("%sA is [%d, %d] and B is [%d, %d], but both need the same last extent"
-                    .formatted(where, a.rows(), a.k(), b.rows(), b.k()));
-        }
-        if (d.shape().rows() != a.rows() || d.shape().cols() != b.rows()) {
-            throw new IllegalArgumentException("%sD is %s, but A [%d, %d] and B [%d, %d] need [%d, %d]"
-                    .formatted(where, d.shape(), a.rows(), a.k(), b.rows(), b.k(), a.rows(), b.rows()));
-        }
-        for (Term term : spec.terms()) {
-            if (term.planeA() >= a.planes().size()
-                    || term.planeB() >= b.planes().size()) {
-                throw new IllegalArgumentException("%sa term uses planes %d and %d, but the operands have %d and %d"
-                        .formatted(
-                                where,
-                                term.planeA(),
-                                term.planeB(),
-                                a.planes().size(),
-                                b.planes().size()));
-            }
-        }
+        OperandChecks.requireProduct(spec, site, a, b, d);
         LeverageSampling.requireSupported(spec, a, b);
     }
 

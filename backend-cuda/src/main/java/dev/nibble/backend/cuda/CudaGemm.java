@@ -3,7 +3,7 @@ package dev.nibble.backend.cuda;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
 import dev.nibble.gemm.Sampling;
-import dev.nibble.gemm.Term;
+import dev.nibble.reference.OperandChecks;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.GemmBackend;
 import dev.nibble.spi.Operand;
@@ -73,32 +73,13 @@ final class CudaGemm implements GemmBackend {
     }
 
     /**
-     * Checks that operands and result fit together.
+     * Checks that operands and result fit together, and that the kernels reach them.
      *
      * @throws IllegalArgumentException naming both shapes
      */
     private static void requireFit(GemmSpec spec, Site site, CudaOperand a, CudaOperand b, Tensor d) {
+        OperandChecks.requireProduct(spec, site, a, b, d);
         String where = spec.product().label() + " of layer " + site.name() + ": ";
-        if (a.k() != b.k()) {
-            throw new IllegalArgumentException("%sA is [%d, %d] and B is [%d, %d], but both need the same last extent"
-                    .formatted(where, a.rows(), a.k(), b.rows(), b.k()));
-        }
-        if (d.shape().rows() != a.rows() || d.shape().cols() != b.rows()) {
-            throw new IllegalArgumentException("%sD is %s, but A [%d, %d] and B [%d, %d] need [%d, %d]"
-                    .formatted(where, d.shape(), a.rows(), a.k(), b.rows(), b.k(), a.rows(), b.rows()));
-        }
-        for (Term term : spec.terms()) {
-            if (term.planeA() >= a.planes().size()
-                    || term.planeB() >= b.planes().size()) {
-                throw new IllegalArgumentException("%sa term uses planes %d and %d, but the operands have %d and %d"
-                        .formatted(
-                                where,
-                                term.planeA(),
-                                term.planeB(),
-                                a.planes().size(),
-                                b.planes().size()));
-            }
-        }
         if (spec.terms().size() > ProductArguments.MOST_TERMS) {
             throw new IllegalArgumentException("%s%d terms are asked for, but at most %d are possible"
                     .formatted(where, spec.terms().size(), ProductArguments.MOST_TERMS));
