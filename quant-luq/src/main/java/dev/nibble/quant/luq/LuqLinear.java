@@ -32,7 +32,8 @@ import java.util.stream.IntStream;
  * use the same draws, the first ones.
  *
  * <p>In the phase {@link PlanRequest.Phase#FINE_TUNE} X and dY are FP32, and W keeps its codes, in both products that multiply by
- * it: the paper says so of the forward pass, and dX by another W would not be the gradient of that pass.
+ * it: the paper says so of the forward pass, and dX by another W would not be the gradient of that pass. Evaluation quantizes X
+ * again, which the fine-tuned network has not seen; by option X therefore keeps its codes, and dY alone is FP32.
  *
  * <p>Source: Chmiel et al. 2021, arXiv:2112.10769. Its bins allow several readings of E; 6, our default, is the largest that fills
  * a nibble.
@@ -48,8 +49,18 @@ record LuqLinear(LuqSettings settings, boolean nonNegativeInput) implements Line
         return switch (request.phase()) {
             case LOW_BIT -> lowBit();
             case FINE_TUNE ->
-                plan(FP32, QuantizeSpec.both(Role.GRAD_OUTPUT, FP32), 1, 1, StateProgram.EMPTY, StateProgram.EMPTY);
+                plan(
+                        settings.inputStaysQuantized() ? quantizedInput() : FP32,
+                        QuantizeSpec.both(Role.GRAD_OUTPUT, FP32),
+                        1,
+                        1,
+                        StateProgram.EMPTY,
+                        StateProgram.EMPTY);
         };
+    }
+
+    private List<PlaneSpec> quantizedInput() {
+        return List.of(settings.integers().input(nonNegativeInput));
     }
 
     private LinearPlan lowBit() {
@@ -63,7 +74,7 @@ record LuqLinear(LuqSettings settings, boolean nonNegativeInput) implements Line
                         new OperandSpec(Contraction.COLUMNS, several ? one.samples(forInput) : List.of(one)),
                         new OperandSpec(Contraction.ROWS, several ? one.samples(forWeight) : List.of(one))));
         return plan(
-                List.of(settings.integers().input(nonNegativeInput)),
+                quantizedInput(),
                 gradOutput,
                 forInput,
                 forWeight,

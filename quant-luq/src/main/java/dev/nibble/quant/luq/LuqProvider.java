@@ -56,7 +56,12 @@ public final class LuqProvider implements QuantizerProvider {
                 OptionSpec.choice(
                         "intMode",
                         List.of("strict4", "ref", "none"),
-                        "grid of input and weight; strict4: four bits; ref: as released, up to 24 levels; none: fp32"));
+                        "grid of input and weight; strict4: four bits; ref: as released, up to 24 levels; none: fp32"),
+                OptionSpec.choice(
+                        "fineTuneInput",
+                        List.of("fp32", "quantized"),
+                        "input in fine-tuning steps (train.fineTuneSteps), where the gradient is fp32 and the weight keeps its"
+                                + " codes; fp32: as in the paper; quantized: as in evaluation"));
     }
 
     private static OptionSpec samples(String name, String help) {

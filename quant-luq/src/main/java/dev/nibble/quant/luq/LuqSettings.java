@@ -20,6 +20,7 @@ import java.util.Optional;
  * @param powerOfTwo whether the scale of dY is rounded up to a power of two
  * @param gradient how dY becomes codes
  * @param integers the grid of W and X
+ * @param inputStaysQuantized whether X keeps its codes in fine-tuning steps
  */
 record LuqSettings(
         int exponent,
@@ -28,7 +29,8 @@ record LuqSettings(
         Optional<Float> hindsight,
         boolean powerOfTwo,
         GradientMode gradient,
-        IntegerMode integers) {
+        IntegerMode integers,
+        boolean inputStaysQuantized) {
     private static final int MOST_SAMPLES = 16; // a sample's number has four bits in the address of its draws
     private static final int LARGEST_NIBBLE_EXPONENT = 6; // a nibble holds 0 and seven powers of either sign
     private static final String OFF = "off";
@@ -71,7 +73,8 @@ record LuqSettings(
                 hindsight(options.text("hindsight")),
                 options.flag("powerOfTwo"),
                 GradientMode.valueOf(constant(options.text("gradQuant"))),
-                IntegerMode.valueOf(constant(options.text("intMode"))));
+                IntegerMode.valueOf(constant(options.text("intMode"))),
+                options.text("fineTuneInput").equals("quantized"));
     }
 
     private static String constant(String value) {

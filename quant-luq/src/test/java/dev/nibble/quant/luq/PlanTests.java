@@ -197,6 +197,17 @@ class PlanTests {
     }
 
     @Test
+    void fineTuningKeepsTheCodesOfTheInputByOption() {
+        for (boolean nonNegative : new boolean[] {true, false}) {
+            LinearQuantizer quantizer = Layer.quantizer(Map.of("fineTuneInput", "quantized"), nonNegative);
+            PlaneSpec signed = sawb(DType.INT4, 7, -7, 7);
+            assertPlan(quantizer.plan(FINE_TUNE), nonNegative ? sawb(DType.UINT4, 15, 0, 15) : signed, signed, FP32);
+            assertEquals(
+                    quantizer.plan(TRAINED).input(), quantizer.plan(FINE_TUNE).input(), "as in evaluation");
+        }
+    }
+
+    @Test
     void equalRequestsGiveEqualPlans() {
         List<Map<String, String>> all = List.of(
                 Map.of(),

@@ -40,7 +40,8 @@ class ProviderTests {
                 "hindsight", "off",
                 "powerOfTwo", "false",
                 "gradQuant", "luq",
-                "intMode", "strict4");
+                "intMode", "strict4",
+                "fineTuneInput", "fp32");
         assertEquals(
                 expected,
                 provider.options().stream().collect(Collectors.toMap(OptionSpec::name, OptionSpec::defaultValue)));
@@ -48,7 +49,8 @@ class ProviderTests {
 
     @Test
     void optionsReachTheSettings() {
-        LuqSettings defaults = new LuqSettings(6, 1, 1, Optional.empty(), false, GradientMode.LUQ, IntegerMode.STRICT4);
+        LuqSettings defaults =
+                new LuqSettings(6, 1, 1, Optional.empty(), false, GradientMode.LUQ, IntegerMode.STRICT4, false);
         assertEquals(defaults, settings(Map.of()));
         Map<String, String> given = Map.of(
                 "exponent", "7",
@@ -57,9 +59,10 @@ class ProviderTests {
                 "hindsight", "0.9",
                 "powerOfTwo", "true",
                 "gradQuant", "log-sr",
-                "intMode", "ref");
+                "intMode", "ref",
+                "fineTuneInput", "quantized");
         assertEquals(
-                new LuqSettings(7, 16, 2, Optional.of(0.9f), true, GradientMode.LOG_SR, IntegerMode.REF),
+                new LuqSettings(7, 16, 2, Optional.of(0.9f), true, GradientMode.LOG_SR, IntegerMode.REF, true),
                 settings(given));
     }
 
@@ -139,7 +142,7 @@ class ProviderTests {
                 message(Map.of("gradQuant", "fp4")));
         assertEquals(
                 "quantizer luq: 'samples' is not an option; known: exponent, samplesGradWeight, samplesGradInput,"
-                        + " hindsight, powerOfTwo, gradQuant, intMode",
+                        + " hindsight, powerOfTwo, gradQuant, intMode, fineTuneInput",
                 message(Map.of("samples", "2")));
     }
 }
