@@ -7,7 +7,7 @@
 #   kernels.sh record    compiles, and replaces src/main/kernels: after changes of src/main/cuda, before they are committed
 #   kernels.sh hash      prints the hash of the sources
 #
-#   NIBBLE_CUDA_ARCHITECTURES   which to compile (default: "sm_90a compute_80"; "all" adds sm_89 and sm_80)
+#   NIBBLE_CUDA_ARCHITECTURES   which to compile (default: "sm_90a compute_80"; "all" adds sm_89, sm_80, compute_89)
 #   NIBBLE_NVCC                 the compiler (default: nvcc on the PATH, then /usr/local/cuda/bin/nvcc)
 set -eu
 cd "$(dirname "$0")"
@@ -22,7 +22,7 @@ jobs=2
 flags='-O3 --fmad=false -prec-div=true -prec-sqrt=true -ftz=false -std=c++17 -I src/main/cuda'
 
 architectures=${NIBBLE_CUDA_ARCHITECTURES:-sm_90a compute_80}
-[ "$architectures" != all ] || architectures='sm_90a sm_89 sm_80 compute_80'
+[ "$architectures" != all ] || architectures='sm_90a sm_89 sm_80 compute_89 compute_80'
 
 nvcc=${NIBBLE_NVCC:-$(command -v nvcc || true)}
 if [ -z "$nvcc" ] && [ -x /usr/local/cuda/bin/nvcc ]; then
@@ -111,12 +111,13 @@ compile() {
   done
 }
 
+# What was compiled for another architecture some time ago stays behind.
 copy() {
   rm -rf "$2"
-  for folder in "$1"/*/; do
-    mkdir -p "$2/$(basename "$folder")"
-    for image in "$folder"*.ptx "$folder"*.cubin; do
-      [ ! -f "$image" ] || cp -p "$image" "$2/$(basename "$folder")/"
+  for architecture in $architectures; do
+    mkdir -p "$2/$architecture"
+    for image in "$1/$architecture"/*.ptx "$1/$architecture"/*.cubin; do
+      [ ! -f "$image" ] || cp -p "$image" "$2/$architecture/"
     done
   done
 }

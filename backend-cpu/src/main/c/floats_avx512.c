@@ -4,10 +4,22 @@
 
 #include "gemm.h"
 
-enum { ROWS = 8 };
+enum { ROWS = FLOAT_ROWS, STRETCH = 16 };
 
-static void steps_of_rows(const Memory *memory, const Step *step, const Step *end, int64_t row, int64_t column, int top,
-                          float *acc) {
+// Asks for two lines. One by one: a burst would keep the sums waiting for room in the queue to memory.
+static inline void ask_for(Ahead *ahead) {
+  for (int i = 0; i < 2 && ahead->runs > 0; i++) {
+    __builtin_prefetch((const void *)(ahead->from + (uintptr_t)(ahead->line * LINE)), 0, 2);
+    if (++ahead->line == ahead->lines) {
+      ahead->line = 0;
+      ahead->from += (uintptr_t)ahead->pitch;
+      ahead->runs--;
+    }
+  }
+}
+
+void nibble_steps_of_rows(const Memory *memory, const Step *step, const Step *end, int64_t row, int64_t column,
+                          int64_t top, float *acc) {
   float *left = acc + top / TILE * 2 * TILE * TILE + top % TILE * TILE;
   float *right = left + TILE * TILE;
   __m512 sums[ROWS][2];
@@ -19,17 +31,19 @@ static void steps_of_rows(const Memory *memory, const Step *step, const Step *en
   for (; step < end; step++) {
     const float *a = (const float *)(memory->a + step->a_at) + (row * PANEL + top) * step->length;
     const float *b = (const float *)(memory->b + step->b_at) + column * PANEL * step->length;
-    for (int64_t k = 0; k < step->length; k++) {
-      __m512 b0 = _mm512_load_ps(b);
-      __m512 b1 = _mm512_load_ps(b + TILE);
+    for (int64_t left = step->length; left > 0; left -= STRETCH) {
+      ask_for(memory->ahead);
+      ask_for(memory->ahead + 1);
+      for (const float *stop = a + (left < STRETCH ? left : STRETCH) * ROWS; a < stop; a += ROWS, b += PANEL) {
+        __m512 b0 = _mm512_load_ps(b);
+        __m512 b1 = _mm512_load_ps(b + TILE);
 #pragma GCC unroll 8
-      for (int i = 0; i < ROWS; i++) {
-        __m512 all = _mm512_set1_ps(a[i]);
-        sums[i][0] = _mm512_fmadd_ps(all, b0, sums[i][0]);
-        sums[i][1] = _mm512_fmadd_ps(all, b1, sums[i][1]);
+        for (int i = 0; i < ROWS; i++) {
+          __m512 all = _mm512_set1_ps(a[i]);
+          sums[i][0] = _mm512_fmadd_ps(all, b0, sums[i][0]);
+          sums[i][1] = _mm512_fmadd_ps(all, b1, sums[i][1]);
+        }
       }
-      a += ROWS;
-      b += PANEL;
     }
   }
 #pragma GCC unroll 8
@@ -43,7 +57,7 @@ void nibble_steps_floats(const Memory *memory, const Step *step, const Step *end
                          int32_t *whole) {
   (void)whole;
   for (int top = 0; top < PANEL; top += ROWS) {
-    steps_of_rows(memory, step, end, row, column, top, acc);
+    nibble_steps_of_rows(memory, step, end, row, column, top, acc);
   }
 }
 
@@ -69,7 +83,7 @@ static inline void put(const PackCall *call, float *panel, int64_t length, int64
   }
 }
 
-static inline void transpose(__m512 r[16]) {
+static inline __attribute__((always_inline)) void transpose(__m512 r[16]) {
   __m512 t[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
@@ -99,40 +113,92 @@ static inline void transpose(__m512 r[16]) {
   }
 }
 
-void nibble_pack_floats(const PackCall *call, const PackBlock *block, const uint8_t *codes, const uint8_t *states,
-                        uint8_t *out) {
-  (void)states;
-  for (const PackBlock *end = block + call->blocks; block < end; block++) {
-    float *panels = (float *)(out + block->at);
-    int64_t bytes = PANEL * block->length;
-    if (call->transposed) {
-      // Along the stored rows, whose elements are neighbours; all panels of the call share a row of the cache.
-      for (int64_t k = 0; k < block->length; k++) {
-        int64_t at = (block->from + k) * call->pitch + call->first_row;
-        for (int64_t row = call->from_panel * PANEL; row < call->to_panel * PANEL; row += TILE) {
-          __m512 values = elements(call, codes, at + row, call->rows - row);
-          put(call, panels + row / PANEL * bytes, block->length, k, row % PANEL, values);
-        }
+// Codes lie [k][rows]: along the stored rows, whose elements are neighbours. Few panels of A at a time: a row of each goes to
+// lines that share their place in the nearest cache.
+static void pack_across(const PackCall *call, const PackBlock *block, const uint8_t *codes, uint8_t *out) {
+  int64_t panel = PANEL * block->length;  // elements
+  float *panels = (float *)(out + block->at);
+  int64_t width = call->side == 1 ? 8 : 2;
+  for (int64_t from = call->from_panel; from < call->to_panel; from += width) {
+    int64_t to = call->to_panel - from < width ? call->to_panel : from + width;
+    int whole = call->format == FORMAT_FP32 && to * PANEL <= call->rows;
+    for (int64_t k = 0; k < block->length; k++) {
+      int64_t at = (block->from + k) * call->pitch + call->first_row;
+      const float *stored = (const float *)codes + at;
+      for (int64_t row = from * PANEL; whole && row < to * PANEL; row += PANEL) {
+        float *own = panels + row * block->length;
+        put(call, own, block->length, k, 0, _mm512_loadu_ps(stored + row));
+        put(call, own, block->length, k, TILE, _mm512_loadu_ps(stored + row + TILE));
       }
-      continue;
+      for (int64_t row = from * PANEL; !whole && row < to * PANEL; row += TILE) {
+        put(call, panels + row / PANEL * panel, block->length, k, row % PANEL,
+            elements(call, codes, at + row, call->rows - row));
+      }
     }
-    for (int64_t row = call->from_panel * PANEL; row < call->to_panel * PANEL; row += TILE) {
-      for (int64_t k = 0; k < block->length; k += TILE) {
-        int64_t count = block->length - k;
-        __m512 r[16];
+  }
+}
+
+// Codes lie [rows][k]: sixteen rows by sixteen codes at a time.
+static void pack_along(const PackCall *call, const PackBlock *block, const uint8_t *codes, uint8_t *out) {
+  int64_t length = block->length;
+  for (int64_t row = call->from_panel * PANEL; row < call->to_panel * PANEL; row += TILE) {
+    float *panel = (float *)(out + block->at) + row / PANEL * PANEL * length;
+    int64_t top = row % PANEL;
+    for (int64_t k = 0; k < length; k += TILE) {
+      int64_t count = length - k;
+      int64_t at = (call->first_row + row) * call->pitch + block->from + k;
+      __m512 r[16];
+      if (call->format == FORMAT_FP32 && count >= TILE && row + TILE <= call->rows) {
+        const float *stored = (const float *)codes + at;
 #pragma GCC unroll 16
         for (int64_t i = 0; i < TILE; i++) {
-          int64_t at = (call->first_row + row + i) * call->pitch + block->from + k;
-          r[i] = row + i < call->rows ? elements(call, codes, at, count) : _mm512_setzero_ps();
+          r[i] = _mm512_loadu_ps(stored + i * call->pitch);
         }
         transpose(r);
 #pragma GCC unroll 16
         for (int64_t i = 0; i < TILE; i++) {
-          if (i < count) {
-            put(call, panels + row / PANEL * bytes, block->length, k + i, row % PANEL, r[i]);
-          }
+          put(call, panel, length, k + i, top, r[i]);
+        }
+        continue;
+      }
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < TILE; i++) {
+        r[i] = row + i < call->rows ? elements(call, codes, at + i * call->pitch, count) : _mm512_setzero_ps();
+      }
+      transpose(r);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < TILE; i++) {
+        if (i < count) {
+          put(call, panel, length, k + i, top, r[i]);
         }
       }
     }
   }
+}
+
+void nibble_pack_floats(const PackCall *call, const PackBlock *block, const uint8_t *codes, const uint8_t *states,
+                        uint8_t *out) {
+  (void)states;
+  for (const PackBlock *end = block + call->blocks; block < end; block++) {
+    if (call->transposed) {
+      pack_across(call, block, codes, out);
+    } else {
+      pack_along(call, block, codes, out);
+    }
+  }
+}
+
+// Writes 0 past the caches: the memory is not read before it is written, and drives nothing else out.
+void nibble_zero(float *x, int64_t from, int64_t to) {
+  int64_t i = from;
+  for (; i < to && ((uintptr_t)(x + i) & (LINE - 1)); i++) {
+    x[i] = 0;
+  }
+  for (; i + TILE <= to; i += TILE) {
+    _mm512_stream_ps(x + i, _mm512_setzero_ps());
+  }
+  for (; i < to; i++) {
+    x[i] = 0;
+  }
+  _mm_sfence();
 }

@@ -15,14 +15,16 @@
 
 #include <stdint.h>
 
-enum { PANEL = 32, TILE = 16, GROUP = 64 };
+enum { PANEL = 32, TILE = 16, GROUP = 64, LINE = 64 };
 
 enum { LEVEL_AVX2 = 1, LEVEL_VNNI = 2, LEVEL_AMX = 4 };
 
 enum { ABSENT = 0, PARTIAL = 1, FULL = 2 };
 
-// Formats from FORMAT_FP32 on are sums of another kind: acc = fmaf(a, b, acc), k ascending, no scales.
-enum { FORMAT_INT8 = 0, FORMAT_INT4 = 1, FORMAT_UINT4 = 2, FORMAT_E3M0 = 3, FORMAT_FP32 = 4, FORMAT_BF16 = 5 };
+// Formats from FORMAT_FP32 on are sums of another kind: acc = fmaf(a, b, acc), k ascending, no scales. Those from FORMAT_E4M3 on
+// are both: chains of one stretch each, folded with scales.
+enum { FORMAT_INT8 = 0, FORMAT_INT4 = 1, FORMAT_UINT4 = 2, FORMAT_E3M0 = 3, FORMAT_FP32 = 4, FORMAT_BF16 = 5,
+       FORMAT_E4M3 = 6, FORMAT_E5M2 = 7 };
 
 // What nibble_pack is told, as an array of longs.
 typedef struct {
@@ -58,7 +60,7 @@ typedef struct {
   int64_t groups;
   int64_t epilogue;   // 0 stores, 1 adds to D
   int64_t continues;  // whether the sums go on from what D holds
-  int64_t floats;     // whether the panels are floats
+  int64_t floats;     // whether the panels are floats; 2 if their chains are folded
 } MultiplyCall;
 
 // One stretch of one term.
@@ -79,6 +81,15 @@ typedef struct {
                    // of one part; 4 ends the product, added to the parts before
 } Group;
 
+// Lines of the cache that will be needed: runs of neighbours.
+typedef struct {
+  uintptr_t from;
+  int64_t pitch;  // bytes from run to run
+  int64_t runs;   // left, the one that is begun included
+  int64_t lines;  // of a run
+  int64_t line;   // the next of the run
+} Ahead;
+
 // Memory of nibble_multiply. Tiles lie [panel column][panel row][2][2][16][16].
 typedef struct {
   const uint8_t *a, *b;
@@ -87,19 +98,27 @@ typedef struct {
   float *acc;      // sums of the area so far
   float *total;    // of the parts before
   int32_t *whole;  // exact sums of a segment that goes on in the next group
+  Ahead *ahead;    // two things that are asked for while floats are multiplied
 } Memory;
 
 // Adds the steps of a group to the sums of one pair of panels, [2][2][16][16] each.
 typedef void Kernel(const Memory *memory, const Step *step, const Step *end, int64_t row, int64_t column, float *acc,
                     int32_t *whole);
 
-Kernel nibble_steps_amx, nibble_steps_vnni, nibble_steps_avx2, nibble_steps_floats;
+Kernel nibble_steps_amx, nibble_steps_vnni, nibble_steps_avx2, nibble_steps_floats, nibble_steps_chains;
+
+// Rows of a panel whose sums of floats are held in registers at a time.
+enum { FLOAT_ROWS = 8 };
+
+// Adds the steps of a group to the sums of the rows of a pair of panels from `top` on.
+void nibble_steps_of_rows(const Memory *memory, const Step *step, const Step *end, int64_t row, int64_t column,
+                          int64_t top, float *acc);
 
 // Makes the panels from call->from_panel on.
 typedef void Packer(const PackCall *call, const PackBlock *blocks, const uint8_t *codes, const uint8_t *states,
                     uint8_t *out);
 
-Packer nibble_pack_avx512, nibble_pack_plain, nibble_pack_floats;
+Packer nibble_pack_avx512, nibble_pack_plain, nibble_pack_floats, nibble_pack_fp8;
 
 // How sums begin and where they go: all by pairs of panels, [2][2][16][16].
 typedef struct {
@@ -110,8 +129,35 @@ typedef struct {
 
 extern const Edges nibble_edges_avx512, nibble_edges_plain;
 
+static inline void end_group(const Edges *edges, const MultiplyCall *call, const Group *group, int64_t row,
+                             int64_t column, const float *sums, float *total, float *d) {
+  switch (group->ends) {
+    case 1:
+    case 2:
+      edges->add(total, sums, group->ends == 1);
+      break;
+    case 3:
+      edges->finish(call, row, column, sums, d);
+      break;
+    case 4:
+      edges->add(total, sums, 0);
+      edges->finish(call, row, column, total, d);
+      break;
+    default:
+      break;
+  }
+}
+
 void nibble_amx_begin(void);
 void nibble_amx_end(void);
+
+// The elements of D that the sums of a pair of panels will be written to, if they are in this group.
+static inline Ahead sums_ahead(const MultiplyCall *call, const Group *group, int64_t row, int64_t column, const float *d) {
+  int64_t rows = call->rows - row * PANEL < PANEL ? call->rows - row * PANEL : PANEL;
+  const float *from = d + call->d_at + row * PANEL * call->d_pitch + column * PANEL;
+  Ahead ahead = {(uintptr_t)from, call->d_pitch * 4, group->ends < 3 ? 0 : rows, PANEL * 4 / LINE + 1, 0};
+  return ahead;
+}
 
 static inline int64_t padded(int64_t length) { return (length + GROUP - 1) & -GROUP; }
 

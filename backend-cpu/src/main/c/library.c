@@ -8,7 +8,7 @@
 
 #include "gemm.h"
 
-enum { VERSION = 4, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+enum { VERSION = 5, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 
 int64_t nibble_version(void) { return VERSION; }
 
@@ -61,7 +61,9 @@ void nibble_free(void *memory) { free(memory); }
 
 void nibble_pack(const PackCall *call, const PackBlock *blocks, const uint8_t *codes, const uint8_t *states,
                  uint8_t *out) {
-  if (call->format >= FORMAT_FP32) {
+  if (call->format >= FORMAT_E4M3) {
+    nibble_pack_fp8(call, blocks, codes, states, out);
+  } else if (call->format >= FORMAT_FP32) {
     nibble_pack_floats(call, blocks, codes, states, out);
   } else if (call->level == LEVEL_AVX2) {
     nibble_pack_plain(call, blocks, codes, states, out);
@@ -73,9 +75,11 @@ void nibble_pack(const PackCall *call, const PackBlock *blocks, const uint8_t *c
 void nibble_multiply(const MultiplyCall *call, const uint8_t *a, const float *grid_a, const uint8_t *state_a,
                      const uint8_t *b, const float *grid_b, const uint8_t *state_b, const Group *groups,
                      const Step *steps, float *acc, float *total, int32_t *whole, float *d) {
-  Memory memory = {a, b, grid_a, grid_b, state_a, state_b, acc, total, whole};
+  Ahead ahead[2] = {{0, 0, 0, 1, 0}, {0, 0, 0, 1, 0}};
+  Memory memory = {a, b, grid_a, grid_b, state_a, state_b, acc, total, whole, ahead};
   int tiles = call->level == LEVEL_AMX && !call->floats;
-  Kernel *kernel = call->floats                ? nibble_steps_floats
+  Kernel *kernel = call->floats == 2           ? nibble_steps_chains
+                   : call->floats              ? nibble_steps_floats
                    : call->level == LEVEL_AMX  ? nibble_steps_amx
                    : call->level == LEVEL_VNNI ? nibble_steps_vnni
                                                : nibble_steps_avx2;
@@ -95,22 +99,11 @@ void nibble_multiply(const MultiplyCall *call, const uint8_t *a, const float *gr
         if (group->starts) {
           edges->start(call, row, column, d, sums);
         }
-        kernel(&memory, steps + group->from_step, steps + group->to_step, row, column, sums, whole + at);
-        switch (group->ends) {
-          case 1:
-          case 2:
-            edges->add(total + at, sums, group->ends == 1);
-            break;
-          case 3:
-            edges->finish(call, row, column, sums, d);
-            break;
-          case 4:
-            edges->add(total + at, sums, 0);
-            edges->finish(call, row, column, total + at, d);
-            break;
-          default:
-            break;
+        if (call->floats) {
+          ahead[0] = sums_ahead(call, group, row, column, d);
         }
+        kernel(&memory, steps + group->from_step, steps + group->to_step, row, column, sums, whole + at);
+        end_group(edges, call, group, row, column, sums, total + at, d);
       }
     }
   }

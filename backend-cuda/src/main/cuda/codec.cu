@@ -2,11 +2,13 @@
 // group of at most 128 elements.
 #include <stdint.h>
 
+#include "element_code.cuh"
 #include "scale.cuh"
 
 namespace {
 
 constexpr int GROUP = 128;
+constexpr int FORM_BF16 = 1; // the order of TensorCodec.Form
 constexpr unsigned ALL = 0xFFFFFFFFu;
 
 // Where a group lies.
@@ -70,7 +72,8 @@ extern "C" __global__ void codecEncode(
     long long rows,
     long long cols,
     long long rowBytes,
-    int bits) {
+    int bits,
+    int form) {
     int lane = threadIdx.x & 31;
     long long number = (blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x) >> 5;
     long long perRow = (cols + GROUP - 1) / GROUP;
@@ -79,9 +82,17 @@ extern "C" __global__ void codecEncode(
     }
     Place p = placeOf(number, cols, rowBytes, bits);
     const float* x = values + p.row * cols + p.group * GROUP;
+    uint8_t* out = codes + p.byte;
+    if (form == FORM_BF16) {
+        for (int i = lane; i < p.count; i += 32) {
+            uint32_t code = bf16_code(x[i]);
+            out[i] = static_cast<uint8_t>(code);
+            out[p.count + i] = static_cast<uint8_t>(code >> 8);
+        }
+        return;
+    }
     float top = static_cast<float>((1 << (bits - 1)) - 1);
     GroupScale scale = codecScale(top, amax_of_bits(amaxBits(x, p.count, lane)));
-    uint8_t* out = codes + p.byte;
     for (int i = lane; i < p.count; i += 32) {
         out[i] = static_cast<uint8_t>(codeOf(scale, x[i], top));
     }
@@ -105,7 +116,8 @@ extern "C" __global__ void codecDecode(
     long long rows,
     long long cols,
     long long rowBytes,
-    int bits) {
+    int bits,
+    int form) {
     int lane = threadIdx.x & 31;
     long long number = (blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x) >> 5;
     long long perRow = (cols + GROUP - 1) / GROUP;
@@ -115,6 +127,13 @@ extern "C" __global__ void codecDecode(
     Place p = placeOf(number, cols, rowBytes, bits);
     float* x = values + p.row * cols + p.group * GROUP;
     const uint8_t* in = codes + p.byte;
+    if (form == FORM_BF16) {
+        for (int i = lane; i < p.count; i += 32) {
+            uint32_t code = static_cast<uint32_t>(in[p.count + i]) << 8 | in[i];
+            x[i] = __uint_as_float(code << 16);
+        }
+        return;
+    }
     float scale = scales[number];
     for (int i = lane; i < p.count; i += 32) {
         int code = static_cast<int8_t>(in[i]);

@@ -24,6 +24,9 @@ __device__ __forceinline__ void arrive_slot(int barrier) {
     asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "n"(WORKERS + 32) : "memory");
 }
 
+// All threads, from whichever of the two programs they run: bar.sync and __syncthreads promise that all wait at one instruction.
+__device__ __forceinline__ void sync_all() { asm volatile("barrier.sync %0, %1;" ::"n"(2 + 2 * RING), "n"(WORKERS + 32) : "memory"); }
+
 __device__ __forceinline__ void await(unsigned barrier, unsigned phase) {
     asm volatile(
         "{\n.reg .pred done;\n"
@@ -113,8 +116,8 @@ extern "C" __global__ void __launch_bounds__(WORKERS + 32, 1) cross_entropy_long
             if (threadIdx.x == WORKERS) {
                 total = sum;
             }
-            __syncthreads(); // the sum is there
-            __syncthreads(); // and was read
+            sync_all(); // the sum is there
+            sync_all(); // and was read
         }
         return;
     }
@@ -184,9 +187,9 @@ extern "C" __global__ void __launch_bounds__(WORKERS + 32, 1) cross_entropy_long
         for (int pair = max(0, pairs - RING); pair < pairs; pair++) { // the sums that no later pair has waited for
             sync_slot(2 + RING + pair % RING);
         }
-        __syncthreads();
+        sync_all();
         float sum = total;
-        __syncthreads();
+        sync_all();
         if (threadIdx.x == 0) {
             losses[row] = __dsub_rn(log_sum_exp(maximum, sum), (double)answer);
         }

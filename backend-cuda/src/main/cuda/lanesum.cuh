@@ -8,18 +8,6 @@
 
 #define NIBBLE_LANES 16
 
-// Folds 16 partial sums that one thread holds.
-static __device__ __forceinline__ float lanesum_fold(float (&lanes)[NIBBLE_LANES]) {
-#pragma unroll
-    for (int half = NIBBLE_LANES / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (int lane = 0; lane < half; lane++) {
-            lanes[lane] = __fadd_rn(lanes[lane], lanes[lane + half]);
-        }
-    }
-    return lanes[0];
-}
-
 // Folds partial sums of which lane (threadIdx.x mod 16) of a half warp holds the one of its number; every lane gets the sum.
 // All 32 lanes of the warp must come here; each half warp folds its own. Addition commutes, so both sides of an exchange agree.
 static __device__ __forceinline__ float lanesum_fold_half_warp(float partial) {
@@ -41,26 +29,6 @@ static __device__ __forceinline__ float lanesum_fold_quad(float4 partial) {
         partial.w = __fadd_rn(partial.w, __shfl_xor_sync(0xFFFFFFFFu, partial.w, other));
     }
     return __fadd_rn(__fadd_rn(partial.x, partial.z), __fadd_rn(partial.y, partial.w));
-}
-
-// The sum of elements 0 .. length - 1 by one thread.
-template <class Term>
-static __device__ __forceinline__ float lanesum_thread(long long length, Term term) {
-    float lanes[NIBBLE_LANES] = {};
-    long long whole = length - length % NIBBLE_LANES;
-    for (long long i = 0; i < whole; i += NIBBLE_LANES) {
-#pragma unroll
-        for (int lane = 0; lane < NIBBLE_LANES; lane++) {
-            lanes[lane] = term(i + lane, lanes[lane]);
-        }
-    }
-#pragma unroll
-    for (int lane = 0; lane < NIBBLE_LANES; lane++) {
-        if (whole + lane < length) {
-            lanes[lane] = term(whole + lane, lanes[lane]);
-        }
-    }
-    return lanesum_fold(lanes);
 }
 
 // The partial sum of this thread's lane (threadIdx.x mod 16) over elements 0 .. length - 1: no exchange between threads.
@@ -94,6 +62,35 @@ static __device__ __forceinline__ float lanesum_block(long long length, Term ter
     }
     __syncthreads();
     return *shared;
+}
+
+#define NIBBLE_NEAR 4096 // floats that a block brings near at once; a multiple of NIBBLE_LANES
+
+// The sums of COUNT arrays of n floats, one or two, by a block of THREADS threads: all bring them into shared memory, where half
+// warp h adds those of x[h] without waiting for memory; its threads get the sum. All threads must come here.
+template <int COUNT, int THREADS>
+static __device__ __forceinline__ float lanesum_near(const float* const (&x)[COUNT], long long n) {
+    __shared__ float near[COUNT][NIBBLE_NEAR + NIBBLE_LANES]; // the second one begins in another bank
+    int half = threadIdx.x / NIBBLE_LANES;
+    float partial = 0.0f;
+    for (long long from = 0; from < n; from += NIBBLE_NEAR) {
+        int count = (int)min((long long)NIBBLE_NEAR, n - from);
+        __syncthreads();
+#pragma unroll
+        for (int array = 0; array < COUNT; array++) {
+            for (int i = threadIdx.x; i < count; i += THREADS) {
+                near[array][i] = x[array][from + i];
+            }
+        }
+        __syncthreads();
+        if (half < COUNT) {
+#pragma unroll 16
+            for (int i = threadIdx.x & (NIBBLE_LANES - 1); i < count; i += NIBBLE_LANES) {
+                partial = __fadd_rn(partial, near[half][i]);
+            }
+        }
+    }
+    return threadIdx.x < 32 ? lanesum_fold_half_warp(partial) : partial;
 }
 
 // Terms of the usual sums.

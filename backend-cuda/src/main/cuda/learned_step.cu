@@ -4,6 +4,8 @@
 #include "lanesum.cuh"
 #include "transform.cuh"
 
+#define FINISH_THREADS 1024 // of what adds the rows' sums
+
 // Along each row, t = y / step: sums[row] = LaneSum of r * (rint(t) - t inside, +-top outside) by fma; r stays where t is inside
 // +-top, and is 0 elsewhere. A half warp a row.
 extern "C" __global__ void __launch_bounds__(256) straight_through(
@@ -31,10 +33,10 @@ extern "C" __global__ void __launch_bounds__(256) straight_through(
     }
 }
 
-// stepGradient += (LaneSum of the rows' sums) * gain. One warp.
-extern "C" __global__ void __launch_bounds__(32) step_gradient(
+// stepGradient += (LaneSum of the rows' sums) * gain. One block.
+extern "C" __global__ void __launch_bounds__(FINISH_THREADS) step_gradient(
     const float* sums, long long rows, float gain, float* stepGradient) {
-    float sum = lanesum_half_warp(threadIdx.x < NIBBLE_LANES ? rows : 0, LaneSumOf{sums});
+    float sum = lanesum_near<1, FINISH_THREADS>({sums}, rows);
     if (threadIdx.x == 0) {
         *stepGradient = __fadd_rn(*stepGradient, __fmul_rn(sum, gain));
     }
@@ -71,10 +73,10 @@ extern "C" __global__ void __launch_bounds__(256) search_magnitudes(
     }
 }
 
-// The first step of a matrix, from its rows' sums: {scale, multiplier, divisor}. One warp.
-extern "C" __global__ void __launch_bounds__(32) search_step(
+// The first step of a matrix, from its rows' sums: {scale, multiplier, divisor}. One block.
+extern "C" __global__ void __launch_bounds__(FINISH_THREADS) search_step(
     const float* sums, const uint32_t* amax, long long rows, long long cols, float top, float* step) {
-    float sum = lanesum_half_warp(threadIdx.x < NIBBLE_LANES ? rows : 0, LaneSumOf{sums});
+    float sum = lanesum_near<1, FINISH_THREADS>({sums}, rows);
     if (threadIdx.x == 0) {
         float mean = __fdiv_rn(sum, __ll2float_rn(rows * cols));
         GroupScale scale = mean_magnitude_scale(top, amax_of_bits(*amax), mean);
@@ -108,9 +110,9 @@ extern "C" __global__ void __launch_bounds__(256) search_errors(
     }
 }
 
-// error = LaneSum of the rows' sums. One warp.
-extern "C" __global__ void __launch_bounds__(32) search_error(const float* sums, long long rows, float* error) {
-    float sum = lanesum_half_warp(threadIdx.x < NIBBLE_LANES ? rows : 0, LaneSumOf{sums});
+// error = LaneSum of the rows' sums. One block.
+extern "C" __global__ void __launch_bounds__(FINISH_THREADS) search_error(const float* sums, long long rows, float* error) {
+    float sum = lanesum_near<1, FINISH_THREADS>({sums}, rows);
     if (threadIdx.x == 0) {
         *error = sum;
     }

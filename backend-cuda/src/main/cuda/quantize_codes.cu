@@ -4,12 +4,12 @@
 #include "quantize.cuh"
 
 #define CODES_KERNEL(name, kind)                                                                         \
-    extern "C" __global__ void __launch_bounds__(TILE_THREADS, 3) quantize_codes_##name(const CodesCall call) { \
+    extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2) quantize_codes_##name(const CodesCall call) { \
         encode_matrix<kind>(call);                                                                        \
     }
 
 #define BLOCKS_KERNEL(name, kind)                                                                         \
-    extern "C" __global__ void __launch_bounds__(TILE_THREADS, 3) quantize_blocks_##name(const CodesCall call) { \
+    extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2) quantize_blocks_##name(const CodesCall call) { \
         encode_blocks<kind>(call);                                                                         \
     }
 
@@ -51,7 +51,7 @@ struct DigitsCall {
     int padding;
 };
 
-extern "C" __global__ void __launch_bounds__(TILE_THREADS) quantize_digits(const DigitsCall call) {
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2) quantize_digits(const DigitsCall call) {
     constexpr int KIND = KIND_DIGIT;
     __shared__ __align__(16) uint8_t tiles[2][TILE_COLS * CodeShape<KIND>::LINE];
     long long rows = max(call.paddedRows[0], call.pitchBytes[1] * 2);
@@ -63,8 +63,9 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS) quantize_digits(const
     int warp = threadIdx.x >> 5;
     int lane = threadIdx.x & 31;
     for (long long index = blockIdx.x; index < count; index += gridDim.x) {
-        int row0 = (int)((count - 1 - index) / across) * TILE_COLS; // from the end: what was read last is in the cache
-        int col0 = (int)((count - 1 - index) % across) * TILE_COLS;
+        uint32_t tile = (uint32_t)(count - 1 - index); // from the end: what was read last is in the cache
+        int row0 = (int)(tile / (uint32_t)across) * TILE_COLS;
+        int col0 = (int)(tile % (uint32_t)across) * TILE_COLS;
         int col = col0 + 4 * lane;
         uint32_t colMask = column_mask(col, (int)call.cols);
         for (int band = warp; band < 32; band += TILE_THREADS / 32) {

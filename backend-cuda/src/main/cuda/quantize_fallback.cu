@@ -1,5 +1,6 @@
-// INT8 blocks with a residual where their amax is above a threshold (dev.nibble.reference.TensorQuantizer.addResidual), both planes in
-// one pass over memory: for blocks whose extents divide 128, the first plane to nearest by AmaxOverTop, and Criterion.ABSMAX.
+// INT8 blocks with a residual where their amax is above a threshold (dev.nibble.reference.TensorQuantizer.addResidual), both
+// planes in one pass over memory: for blocks whose extents divide 128, the first plane to nearest by AmaxOverTop, and
+// Criterion.ABSMAX.
 #include "quantize.cuh"
 
 #define KIND KIND_INT8_NEAREST
@@ -60,6 +61,7 @@ static __device__ __forceinline__ void write_plane(
     const FallbackPlane& plane,
     const TileGroup* groups,
     bool present,
+    const Tile<KIND>& values,
     uint8_t* tile,
     int row0,
     int col0) {
@@ -73,15 +75,11 @@ static __device__ __forceinline__ void write_plane(
         int row = row0 + 4 * band;
         uint32_t bytes[4] = {};
         if (present) {
-            float4 v[4];
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                v[i] = load_four(call.x, row + i, col, (int)call.rows, (int)call.cols, call.vector);
-            }
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const TileGroup& group = groups[((4 * band + i) >> rowShift) * across + colGroup];
-                float element[4] = {v[i].x, v[i].y, v[i].z, v[i].w}; // 0 beyond the matrix has code 0
+                float4 v = *values.at(4 * band + i);
+                float element[4] = {v.x, v.y, v.z, v.w}; // 0 beyond the matrix has code 0
                 uint32_t code[4];
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
@@ -118,9 +116,10 @@ static __device__ __forceinline__ void store_group(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TILE_THREADS, 3) quantize_fallback(const FallbackCall call) {
-    __shared__ __align__(16) uint8_t tile[TILE_COLS * CodeShape<KIND>::LINE];
-    __shared__ uint32_t amaxes[MOST_TILE_GROUPS];
+extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2) quantize_fallback(const FallbackCall call) {
+    Tile<KIND> values = {(float*)tileMemory};
+    uint8_t* tile = tileMemory + TileMemory<KIND>::VALUES;
+    uint32_t* amaxes = (uint32_t*)tile; // while there are no codes
     __shared__ TileGroup groups[MOST_TILE_GROUPS];
     const Grid& grid = call.grid;
     long long rows = max(call.first.paddedRows[0], call.first.pitchBytes[1]);
@@ -140,9 +139,10 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS, 3) quantize_fallback(
         for (int g = threadIdx.x; g < count; g += TILE_THREADS) {
             amaxes[g] = 0;
         }
+        values.load(call.x, (int)call.rows, (int)call.cols, call.vector, row0, col0);
         __syncthreads();
         TileAmax sizes(grid, amaxes);
-        each_row(call.x, (int)call.rows, (int)call.cols, call.vector, row0, col0, [&](int row, const float4& v) {
+        values.each_row([&](int row, const float4& v) {
             sizes.take(row, v);
         });
         sizes.flush();
@@ -164,14 +164,18 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS, 3) quantize_fallback(
                 flagged += groups[g].falls;
                 falls = falls || groups[g].falls != 0;
             }
-            amaxes[g] = 0;
         }
         bool present = __syncthreads_or(falls ? 1 : 0) != 0;
-        write_plane<false>(call, call.first, groups, true, tile, row0, col0);
+        write_plane<false>(call, call.first, groups, true, values, tile, row0, col0);
         if (present) {
+            __syncthreads();
+            for (int g = threadIdx.x; g < count; g += TILE_THREADS) {
+                amaxes[g] = 0;
+            }
+            __syncthreads();
             TileAmax left(grid, amaxes);
             int colGroup = 4 * (threadIdx.x & 31) / grid.width;
-            each_row(call.x, (int)call.rows, (int)call.cols, call.vector, row0, col0, [&](int row, const float4& v) {
+            values.each_row([&](int row, const float4& v) {
                 const TileGroup& group = groups[(row >> left.rowShift) * tileAcross + colGroup];
                 left.take(
                     row, make_float4(rest_of(group, v.x), rest_of(group, v.y), rest_of(group, v.z), rest_of(group, v.w)));
@@ -189,7 +193,7 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS, 3) quantize_fallback(
             }
         }
         __syncthreads();
-        write_plane<true>(call, call.residual, groups, present, tile, row0, col0);
+        write_plane<true>(call, call.residual, groups, present, values, tile, row0, col0);
         __syncthreads();
     }
     note_amax(call.amax, largest);

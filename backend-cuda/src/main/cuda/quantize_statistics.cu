@@ -1,6 +1,7 @@
 // What is known of a matrix before it is rounded: amax of each group, moments, scales, quantiles, the statistics vector
 // (dev.nibble.reference.ScaleGrid, Moments, GroupScale, BlockMetric).
 #include "lanesum.cuh"
+#include "moments.cuh"
 #include "quantize.cuh"
 
 #define STRIP_ROWS 32 // rows that a warp takes at once
@@ -12,18 +13,18 @@ extern "C" __global__ void __launch_bounds__(256) amax_matrix(
     if (state != nullptr && *state > 0.0f) {
         return;
     }
-    uint32_t largest = 0;
+    float most = 0.0f;
     long long stride = (long long)gridDim.x * blockDim.x;
     long long first = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     long long fours = n / 4;
 #pragma unroll 4
     for (long long i = first; i < fours; i += stride) {
-        float4 v = ((const float4*)x)[i];
-        largest = max(largest, max(max(magnitude_bits(v.x), magnitude_bits(v.y)), max(magnitude_bits(v.z), magnitude_bits(v.w))));
+        most = largest_magnitude(most, ((const float4*)x)[i]);
     }
     for (long long i = 4 * fours + first; i < n; i += stride) {
-        largest = max(largest, magnitude_bits(x[i]));
+        most = larger_magnitude(most, x[i]);
     }
+    uint32_t largest = __float_as_uint(most);
     __shared__ uint32_t warps[8];
     largest = __reduce_max_sync(0xFFFFFFFFu, largest);
     if ((threadIdx.x & 31) == 0) {
@@ -119,27 +120,81 @@ extern "C" __global__ void __launch_bounds__(256) amax_groups(
     }
 }
 
-// Adds four elements of a row to the partial sums of a thread.
-static __device__ __forceinline__ void add_moments(const float4& v, float4& size, float4& square) {
-    size.x = __fadd_rn(size.x, fabsf(v.x));
-    size.y = __fadd_rn(size.y, fabsf(v.y));
-    size.z = __fadd_rn(size.z, fabsf(v.z));
-    size.w = __fadd_rn(size.w, fabsf(v.w));
-    square.x = __fmaf_rn(v.x, v.x, square.x);
-    square.y = __fmaf_rn(v.y, v.y, square.y);
-    square.z = __fmaf_rn(v.z, v.z, square.z);
-    square.w = __fmaf_rn(v.w, v.w, square.w);
-}
+#define LINE_WARPS 8
+#define LINE_ROWS 16   // rows that a warp takes at once
+#define LINE_VECTORS 4 // of a row that a thread holds
 
-static __device__ __forceinline__ uint32_t largest_of(const float4& v) {
-    return max(max(magnitude_bits(v.x), magnitude_bits(v.y)), max(magnitude_bits(v.z), magnitude_bits(v.w)));
+// Bits of the amax of each row, of each column, and of all; all must be 0 before. A block takes 128 rows of 512 columns.
+extern "C" __global__ void __launch_bounds__(32 * LINE_WARPS, 4) amax_lines(
+    const float* __restrict__ x,
+    long long rows,
+    long long cols,
+    int vector,
+    uint32_t* rowAmaxes, // [rows]
+    uint32_t* colAmaxes, // [cols]
+    uint32_t* amax) {
+    constexpr int WIDTH = TILE_COLS * LINE_VECTORS;
+    __shared__ __align__(16) float parts[LINE_WARPS][WIDTH];
+    int warp = threadIdx.x >> 5;
+    int lane = threadIdx.x & 31;
+    long long across = (cols + WIDTH - 1) / WIDTH;
+    long long down = (rows + LINE_WARPS * LINE_ROWS - 1) / (LINE_WARPS * LINE_ROWS);
+    uint32_t all = 0;
+    for (long long part = blockIdx.x; part < across * down; part += gridDim.x) {
+        int row0 = (int)(part / across) * LINE_WARPS * LINE_ROWS + warp * LINE_ROWS;
+        int col0 = (int)(part % across) * WIDTH;
+        float4 most[LINE_VECTORS];
+#pragma unroll
+        for (int c = 0; c < LINE_VECTORS; c++) {
+            most[c] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        }
+        uint32_t mine = 0; // amax of row row0 + lane
+#pragma unroll 2
+        for (int i = 0; i < LINE_ROWS; i++) {
+            float4 v[LINE_VECTORS];
+#pragma unroll
+            for (int c = 0; c < LINE_VECTORS; c++) {
+                v[c] = load_four(x, row0 + i, col0 + c * TILE_COLS + 4 * lane, (int)rows, (int)cols, vector);
+            }
+            float largest = 0.0f;
+#pragma unroll
+            for (int c = 0; c < LINE_VECTORS; c++) {
+                most[c].x = larger_magnitude(most[c].x, v[c].x);
+                most[c].y = larger_magnitude(most[c].y, v[c].y);
+                most[c].z = larger_magnitude(most[c].z, v[c].z);
+                most[c].w = larger_magnitude(most[c].w, v[c].w);
+                largest = largest_magnitude(largest, v[c]);
+            }
+            uint32_t bits = __reduce_max_sync(0xFFFFFFFFu, __float_as_uint(largest));
+            mine = lane == i ? bits : mine;
+        }
+        if (lane < LINE_ROWS && mine != 0) {
+            atomicMax(rowAmaxes + row0 + lane, mine); // a row beyond the matrix has none
+        }
+        all = max(all, mine);
+#pragma unroll
+        for (int c = 0; c < LINE_VECTORS; c++) {
+            *(float4*)&parts[warp][c * TILE_COLS + 4 * lane] = most[c];
+        }
+        __syncthreads();
+        for (int i = threadIdx.x; i < WIDTH; i += 32 * LINE_WARPS) {
+            float largest = 0.0f;
+#pragma unroll
+            for (int w = 0; w < LINE_WARPS; w++) {
+                largest = larger_magnitude(largest, parts[w][i]);
+            }
+            if (largest != 0.0f) {
+                atomicMax(colAmaxes + col0 + i, __float_as_uint(largest)); // nor has a column
+            }
+        }
+        __syncthreads();
+    }
+    note_amax(amax, all);
 }
-
-#define MOMENT_LOADS 8 // vectors that a thread has on their way
 
 // Sums of |x| and of x * x along each row by LaneSum, four threads a row, and the largest magnitude. Nothing is done while a given
 // scale is in force: state, if not null, is positive then.
-extern "C" __global__ void __launch_bounds__(256) moments_rows(
+extern "C" __global__ void __launch_bounds__(32 * MOMENT_WARPS) moments_rows(
     const float* __restrict__ x,
     long long rows,
     long long cols,
@@ -151,52 +206,60 @@ extern "C" __global__ void __launch_bounds__(256) moments_rows(
     if (state != nullptr && *state > 0.0f) {
         return;
     }
-    long long rowsAtOnce = (long long)gridDim.x * blockDim.x / 4;
-    long long rounds = (rows + rowsAtOnce - 1) / rowsAtOnce;
-    int quarter = threadIdx.x & 3;
+    __shared__ __align__(16) float stages[MOMENT_WARPS][MOMENT_STAGES * MOMENT_ROWS * MOMENT_PITCH];
+    int lane = threadIdx.x & 31;
+    int warp = threadIdx.x >> 5;
     int width = (int)cols;
-    uint32_t largest = 0;
-    for (long long round = 0; round < rounds; round++) { // the same number for all threads: they fold together
-        long long row = round * rowsAtOnce + ((long long)blockIdx.x * blockDim.x + threadIdx.x) / 4;
+    int chunks = (width + MOMENT_COLS - 1) / MOMENT_COLS;
+    float most = 0.0f;
+    for (long long row0 = ((long long)blockIdx.x * MOMENT_WARPS + warp) * MOMENT_ROWS; row0 < rows;
+         row0 += (long long)gridDim.x * MOMENT_WARPS * MOMENT_ROWS) {
+        long long row = row0 + lane / 4;
         float4 size = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         float4 square = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        int length = row < rows ? width : 0;
-        int i = 4 * quarter;
-        for (; i + 16 * (MOMENT_LOADS - 1) + 4 <= length; i += 16 * MOMENT_LOADS) {
-            float4 v[MOMENT_LOADS];
-#pragma unroll
-            for (int load = 0; load < MOMENT_LOADS; load++) {
-                v[load] = load_four(x, (int)row, i + 16 * load, (int)rows, width, vector);
+        if (vector) { // 0 beyond the row adds nothing to sums that are not negative
+            MomentStages on = {stages[warp], x, row0, rows, width};
+            for (int chunk = 0; chunk < MOMENT_STAGES - 1; chunk++) {
+                on.ask(chunk);
             }
+            for (int chunk = 0; chunk < chunks; chunk++) {
+                on.ask(chunk + MOMENT_STAGES - 1);
+                on.await();
 #pragma unroll
-            for (int load = 0; load < MOMENT_LOADS; load++) {
-                add_moments(v[load], size, square);
-                largest = max(largest, largest_of(v[load]));
+                for (int step = 0; step < MOMENT_COLS / 16; step++) {
+                    float4 v = on.at(chunk, step);
+                    add_moments(v, size, square);
+                    most = largest_magnitude(most, v);
+                }
+                __syncwarp();
             }
-        }
-        for (; i < length; i += 16) { // 0 beyond the row adds nothing to sums that are not negative
-            float4 v = load_four(x, (int)row, i, (int)rows, width, vector);
-            add_moments(v, size, square);
-            largest = max(largest, largest_of(v));
+        } else {
+            for (int i = 4 * (lane & 3); i < width; i += 16) {
+                float4 v = load_four(x, (int)row, i, (int)rows, width, vector);
+                add_moments(v, size, square);
+                most = largest_magnitude(most, v);
+            }
         }
         float sizes = lanesum_fold_quad(size);
         float sum = lanesum_fold_quad(square);
-        if (row < rows && quarter == 0) {
+        if (row < rows && (lane & 3) == 0) {
             magnitudes[row] = sizes;
             squares[row] = sum;
         }
     }
-    note_amax(amax, largest);
+    note_amax(amax, __float_as_uint(most));
 }
 
-// moments = {mean |x|, mean x^2} of the rows' sums. One warp.
-extern "C" __global__ void __launch_bounds__(32) moments_finish(
+#define FINISH_THREADS 1024
+
+// moments = {mean |x|, mean x^2} of the rows' sums. One block.
+extern "C" __global__ void __launch_bounds__(FINISH_THREADS) moments_finish(
     const float* magnitudes, const float* squares, long long rows, long long cols, const float* state, float* moments) {
     if (state != nullptr && *state > 0.0f) {
         return;
     }
-    float sum = lanesum_half_warp(rows, LaneSumOf{threadIdx.x < NIBBLE_LANES ? magnitudes : squares});
-    if ((threadIdx.x & (NIBBLE_LANES - 1)) == 0) {
+    float sum = lanesum_near<2, FINISH_THREADS>({magnitudes, squares}, rows);
+    if (threadIdx.x < 32 && (threadIdx.x & (NIBBLE_LANES - 1)) == 0) {
         moments[threadIdx.x / NIBBLE_LANES] = __fdiv_rn(sum, __ll2float_rn(rows * cols));
     }
 }
@@ -226,11 +289,42 @@ extern "C" __global__ void __launch_bounds__(256) group_scales(
     }
 }
 
+// Finds the next eight bits of the answer, and how many of the values that share them come before it. One warp, eight counts a
+// lane.
+static __device__ __forceinline__ void find_digit(
+    const uint32_t* counts, uint32_t known, int shift, uint32_t& prefix, long long& left) {
+    int lane = threadIdx.x;
+    long long rest = left;
+    uint32_t own = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        own += counts[8 * lane + i];
+    }
+    long long before = own; // of this lane and those below
+    for (int below = 1; below < 32; below *= 2) {
+        long long other = __shfl_up_sync(0xFFFFFFFFu, before, below);
+        before += lane >= below ? other : 0;
+    }
+    before -= own;
+    bool found = before < rest && rest <= before + own;
+    __syncwarp();
+    if (found) {
+        int digit = 8 * lane;
+        rest -= before;
+        while (rest > counts[digit]) {
+            rest -= counts[digit];
+            digit++;
+        }
+        left = rest;
+        prefix = known | (uint32_t)digit << shift;
+    }
+}
+
 // The value of a rank (from 1, ascending; NaN is the largest) among values that are not negative. One block of 1024 threads:
 // eight bits of the answer a pass.
 extern "C" __global__ void __launch_bounds__(1024) select_rank(
     const uint32_t* values, long long n, long long rank, float* result) {
-    __shared__ unsigned long long counts[256];
+    __shared__ uint32_t counts[256];
     __shared__ uint32_t prefix;
     __shared__ long long left;
     if (threadIdx.x == 0) {
@@ -248,19 +342,12 @@ extern "C" __global__ void __launch_bounds__(1024) select_rank(
             uint32_t bits = values[i] & 0x7FFFFFFFu;
             bits = bits > 0x7F800000u ? 0x7FC00000u : bits;
             if ((bits & mask) == known) {
-                atomicAdd(counts + (bits >> shift & 255u), 1ull);
+                atomicAdd(counts + (bits >> shift & 255u), 1u);
             }
         }
         __syncthreads();
-        if (threadIdx.x == 0) {
-            long long rest = left;
-            int digit = 0;
-            while ((unsigned long long)rest > counts[digit]) {
-                rest -= (long long)counts[digit];
-                digit++;
-            }
-            left = rest;
-            prefix = known | (uint32_t)digit << shift;
+        if (threadIdx.x < 32) {
+            find_digit(counts, known, shift, prefix, left);
         }
         __syncthreads();
     }

@@ -2,10 +2,14 @@
 #include "element_code.cuh"
 #include "transform.cuh"
 
-// y = block Hadamard transform of x; the state holds log2 of the block size. x and y may be the same.
+// y = block Hadamard transform of x; the state holds log2 of the block size. x and y may be the same. Nothing is done for runs that
+// another kernel transforms in its tiles, if "large" says so.
 extern "C" __global__ void __launch_bounds__(HADAMARD_THREADS) transform_hadamard(
-    const float* x, float* y, long long rows, long long cols, const float* state) {
+    const float* x, float* y, long long rows, long long cols, const float* state, int large) {
     __shared__ float chunk[HADAMARD_CHUNK];
+    if (large && tile_hadamard_log2(state, cols) >= 0) {
+        return;
+    }
     hadamard_matrix(x, y, rows, cols, *state, chunk);
 }
 

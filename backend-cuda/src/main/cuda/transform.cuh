@@ -7,6 +7,7 @@
 
 #define HADAMARD_CHUNK 4096 // elements that a thread block holds at once; runs are powers of two
 #define HADAMARD_THREADS 256
+#define MOST_TILE_LOG2 7 // of runs that a tile of the quantizing kernels holds
 
 // The bits that the plain code's processor gives a result that is not a number: an operand that is none, else the default one.
 static __device__ __forceinline__ float nan_of(float a, float b) {
@@ -54,8 +55,14 @@ static __device__ __forceinline__ int hadamard_log2(float value, long long cols)
     return fits ? log2 : -1;
 }
 
-// Runs of 2^log2 elements, at least 4 and at most 128 long, of n elements: a warp takes 128 elements, a thread four of them, and the
-// runs never leave it. x and y may be the same.
+// log2 of the runs if they lie in tiles; -1 if not.
+static __device__ __forceinline__ int tile_hadamard_log2(const float* state, long long cols) {
+    int log2 = hadamard_log2(*state, cols);
+    return log2 <= MOST_TILE_LOG2 ? log2 : -1;
+}
+
+// Runs of 2^log2 elements, at least 4 and at most 128 long, of n elements: a warp takes 128 elements, a thread four of them, and
+// the runs never leave it. x and y may be the same.
 static __device__ __forceinline__ void hadamard_warps(const float* x, float* y, long long n, int log2) {
     float norm = hadamard_norm(log2);
     int lanes = 1 << (log2 - 2);

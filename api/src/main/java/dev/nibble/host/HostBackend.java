@@ -3,6 +3,7 @@ package dev.nibble.host;
 import dev.nibble.report.ExecutionLog;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.CodecOps;
+import dev.nibble.spi.ConvolutionOps;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.GemmBackend;
 import dev.nibble.spi.MemoryUse;
@@ -42,6 +43,7 @@ public final class HostBackend implements Backend {
      * @param quantization quantization
      * @param gemm matrix products
      * @param neural operations between the products
+     * @param convolution what convolutional networks need
      * @param codec packing of tensors that are kept
      * @param optimizer weight updates
      * @param onClose frees what the operations hold, such as threads
@@ -50,6 +52,7 @@ public final class HostBackend implements Backend {
             QuantizeOps quantization,
             GemmBackend gemm,
             NeuralOps neural,
+            ConvolutionOps convolution,
             CodecOps codec,
             OptimizerOps optimizer,
             Runnable onClose) {}
@@ -219,6 +222,12 @@ public final class HostBackend implements Backend {
     public NeuralOps neural() {
         requireOpen();
         return operations.neural();
+    }
+
+    @Override
+    public ConvolutionOps convolution() {
+        requireOpen();
+        return operations.convolution();
     }
 
     @Override

@@ -5,22 +5,33 @@ import dev.nibble.spi.MemoryUse;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
+import java.lang.reflect.Array;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.EnumMap;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.SequencedMap;
 
 /**
  * Allocates tensors as Java arrays, counts live bytes by tag, and keeps freed arrays for the next tensor of the same
- * type and length: a training step asks for the same sizes again and again.
+ * type and length: a training step asks for the same sizes again and again. Live and kept arrays together stay within twice the peak of
+ * what was live, or sizes that are new in each step, such as those of sampled rows, would fill the heap: the sizes that were used
+ * least recently go.
  */
 public final class HostMemory {
     private static final int LARGEST_ARRAY = Integer.MAX_VALUE - 8; // what every JVM can allocate
 
-    private record Key(Class<?> type, int length) {}
+    private record Key(Class<?> type, int length) {
+        long bytes() {
+            return length
+                    * (long) (type == byte.class ? Byte.BYTES : type == short.class ? Short.BYTES : Integer.BYTES);
+        }
+    }
 
-    private final Map<Key, Deque<Object>> spare = new HashMap<>();
+    private final SequencedMap<Key, Deque<Object>> spare = // none is empty; by use, the latest last
+            new LinkedHashMap<>(16, 0.75f, true);
+    private long spareBytes;
     private final EnumMap<MemoryTag, Long> live = new EnumMap<>(MemoryTag.class);
     private long liveBytes;
     private long peakBytes;
@@ -51,13 +62,23 @@ public final class HostMemory {
     }
 
     private Object array(String label, DType dtype, int length) {
-        Class<?> type = arrayType(dtype);
-        Deque<Object> free = spare.get(new Key(type, length));
-        if (free != null && !free.isEmpty()) {
-            return free.pop();
+        Key key = new Key(arrayType(dtype), length);
+        Deque<Object> free = spare.get(key);
+        if (free != null) {
+            Object array = free.pop();
+            spareBytes -= key.bytes();
+            if (free.isEmpty()) {
+                spare.remove(key);
+            }
+            return array;
         }
         try {
-            return java.lang.reflect.Array.newInstance(type, length);
+            return Array.newInstance(key.type(), length);
+        } catch (OutOfMemoryError _) {
+            trim();
+        }
+        try {
+            return Array.newInstance(key.type(), length);
         } catch (OutOfMemoryError e) {
             throw new NibbleException(
                     label + " needs " + HostStorage.bytes(dtype, length) + " bytes more than the Java heap has (live: "
@@ -78,8 +99,13 @@ public final class HostMemory {
     void free(HostStorage storage) {
         count(storage.tag, -storage.byteSize());
         openTensors--;
-        spare.computeIfAbsent(new Key(arrayType(storage.dtype), storage.length), _ -> new ArrayDeque<>())
-                .push(storage.array);
+        Key key = new Key(arrayType(storage.dtype), storage.length);
+        spare.computeIfAbsent(key, _ -> new ArrayDeque<>()).push(storage.array);
+        spareBytes += key.bytes();
+        while (liveBytes + spareBytes > 2 * peakBytes) {
+            Map.Entry<Key, Deque<Object>> oldest = spare.pollFirstEntry();
+            spareBytes -= oldest.getKey().bytes() * oldest.getValue().size();
+        }
     }
 
     void retag(HostStorage storage, MemoryTag tag) {
@@ -117,5 +143,11 @@ public final class HostMemory {
     /** Gives the arrays that no tensor uses back to the garbage collector. */
     public void trim() {
         spare.clear();
+        spareBytes = 0;
+    }
+
+    /** {@return bytes of the arrays that no tensor uses: with the live ones, at most twice the peak of those} */
+    public long spareBytes() {
+        return spareBytes;
     }
 }

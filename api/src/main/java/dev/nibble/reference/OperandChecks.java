@@ -5,8 +5,10 @@ import dev.nibble.gemm.Term;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.Site;
+import dev.nibble.spi.UpdateRule;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.List;
 
 /** Checks of the shapes that enter an operation, shared by the backends. */
 public final class OperandChecks {
@@ -96,6 +98,33 @@ public final class OperandChecks {
     }
 
     /**
+     * Refuses images, or their patches, that are not whole.
+     *
+     * @param rows of an image
+     * @param cols of all
+     * @return the number of images
+     * @throws IllegalArgumentException if they are not
+     */
+    public static int imagesOf(String operand, Tensor tensor, int rows, int cols) {
+        if (tensor.shape().cols() != cols || tensor.shape().rows() % rows != 0) {
+            throw new IllegalArgumentException(
+                    "%s is %s, but must be [images · %d, %d]".formatted(operand, tensor.shape(), rows, cols));
+        }
+        return Math.toIntExact(tensor.shape().rows() / rows);
+    }
+
+    /**
+     * Refuses a share outside [0, 1].
+     *
+     * @throws IllegalArgumentException if it is
+     */
+    public static void requireShare(String what, float share) {
+        if (!(share >= 0 && share <= 1)) {
+            throw new IllegalArgumentException(what + " is " + share + ", but must be in [0, 1]");
+        }
+    }
+
+    /**
      * Refuses a row number outside a table.
      *
      * @throws IllegalArgumentException if one is
@@ -171,5 +200,17 @@ public final class OperandChecks {
 
     private static IllegalArgumentException mismatch(String operand, Shape shape, Shape needed) {
         return new IllegalArgumentException(operand + " is " + shape + ", but must be " + needed);
+    }
+
+    /**
+     * Checks that an update is given what it remembers.
+     *
+     * @throws IllegalArgumentException if it is given more or less
+     */
+    public static void requireStates(UpdateRule rule, List<Tensor> state) {
+        if (state.size() != rule.states().size()) {
+            throw new IllegalArgumentException("the state of the optimizer has %d tensors, but %s needs %s"
+                    .formatted(state.size(), rule, rule.states()));
+        }
     }
 }

@@ -1,6 +1,7 @@
 package dev.nibble.reference;
 
 import dev.nibble.host.HostBackend;
+import dev.nibble.host.HostExecution;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
@@ -45,10 +46,12 @@ public final class ReferenceBackendProvider implements BackendProvider {
     @Override
     public Backend open(BackendOptions options) {
         HostRuntime runtime = new HostRuntime(options.seed(), options.strict());
+        HostExecution.noteAttention(runtime.log(), options, NAME);
         HostBackend.Operations operations = new HostBackend.Operations(
                 new ReferenceQuantize(runtime),
                 new ReferenceGemm(runtime),
                 new ReferenceNeural(runtime),
+                new ReferenceConvolution(runtime, Tasks.IN_ORDER),
                 new ReferenceCodec(),
                 new ReferenceOptimizer(runtime),
                 () -> {});

@@ -5,6 +5,7 @@ import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.CodecOps;
 import dev.nibble.spi.EncodedTensor;
 import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Bf16;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
@@ -19,7 +20,7 @@ public final class ReferenceCodec implements CodecOps {
          * @param x values from {@code from}
          * @param count of values, 1 to {@link TensorCodec#GROUP}
          * @param bytes receives {@code count + highBytes(count)} bytes from {@code to}
-         * @return the scale
+         * @return the scale; 0 if the codec has none
          */
         float encode(TensorCodec codec, float[] x, int from, int count, byte[] bytes, int to);
 
@@ -27,7 +28,7 @@ public final class ReferenceCodec implements CodecOps {
          * Unpacks a group.
          *
          * @param bytes packed codes from {@code from}
-         * @param scale their scale
+         * @param scale their scale; unused if the codec has none
          * @param x receives {@code count} values from {@code to}
          */
         void decode(TensorCodec codec, byte[] bytes, int from, float scale, float[] x, int to, int count);
@@ -60,19 +61,22 @@ public final class ReferenceCodec implements CodecOps {
         int rows = OperandChecks.rows(x);
         int cols = OperandChecks.cols(x);
         int pitch = Math.toIntExact(codec.rowBytes(cols));
-        int perRow = Math.toIntExact(codec.scales(cols));
+        int perRow = Math.toIntExact(codec.groups(cols));
         Tensor codes = scope.allocate(x.label() + " codes", DType.INT8, Shape.of(rows, pitch));
-        Tensor scales = scope.allocate(x.label() + " scales", DType.FP32, Shape.of(rows, perRow));
+        Tensor scales = scope.allocate(x.label() + " scales", DType.FP32, Shape.of(rows, codec.scales(cols)));
         float[] values = HostTensor.floats(x); // [rows, cols]
         byte[] bytes = HostTensor.of(codes).bytes(); // [rows, pitch]
-        float[] out = HostTensor.floats(scales); // [rows, perRow]
+        float[] out = HostTensor.floats(scales); // [rows, perRow], or empty
         tasks.forEachChunk(rows, (from, to) -> {
             for (int row = from; row < to; row++) {
                 int at = row * pitch;
                 for (int group = 0; group < perRow; group++) {
                     int first = group * TensorCodec.GROUP;
                     int count = Math.min(TensorCodec.GROUP, cols - first);
-                    out[row * perRow + group] = groups.encode(codec, values, row * cols + first, count, bytes, at);
+                    float scale = groups.encode(codec, values, row * cols + first, count, bytes, at);
+                    if (codec.scaled()) {
+                        out[row * perRow + group] = scale;
+                    }
                     at += count + codec.highBytes(count);
                 }
             }
@@ -86,18 +90,18 @@ public final class ReferenceCodec implements CodecOps {
         int rows = Math.toIntExact(encoded.shape().rows());
         int cols = Math.toIntExact(encoded.shape().cols());
         int pitch = OperandChecks.cols(encoded.codes());
-        int perRow = OperandChecks.cols(encoded.scales());
+        int perRow = Math.toIntExact(codec.groups(cols));
         Tensor decoded = scope.allocate("decoded", DType.FP32, encoded.shape());
         float[] values = HostTensor.floats(decoded); // [rows, cols]
         byte[] bytes = HostTensor.of(encoded.codes()).bytes(); // [rows, pitch]
-        float[] scales = HostTensor.floats(encoded.scales()); // [rows, perRow]
+        float[] scales = HostTensor.floats(encoded.scales()); // [rows, perRow], or empty
         tasks.forEachChunk(rows, (from, to) -> {
             for (int row = from; row < to; row++) {
                 int at = row * pitch;
                 for (int group = 0; group < perRow; group++) {
                     int first = group * TensorCodec.GROUP;
                     int count = Math.min(TensorCodec.GROUP, cols - first);
-                    float scale = scales[row * perRow + group];
+                    float scale = codec.scaled() ? scales[row * perRow + group] : 0;
                     groups.decode(codec, bytes, at, scale, values, row * cols + first, count);
                     at += count + codec.highBytes(count);
                 }
@@ -120,6 +124,14 @@ public final class ReferenceCodec implements CodecOps {
     private static final class PlainGroups implements Groups {
         @Override
         public float encode(TensorCodec codec, float[] x, int from, int count, byte[] bytes, int to) {
+            if (!codec.scaled()) {
+                for (int i = 0; i < count; i++) {
+                    short code = Bf16.encode(x[from + i]);
+                    bytes[to + i] = (byte) code;
+                    bytes[to + count + i] = (byte) (code >> 8);
+                }
+                return 0;
+            }
             float amax = 0;
             for (int i = 0; i < count; i++) {
                 amax = Math.max(amax, Math.abs(x[from + i])); // NaN if an element is
@@ -144,6 +156,12 @@ public final class ReferenceCodec implements CodecOps {
 
         @Override
         public void decode(TensorCodec codec, byte[] bytes, int from, float scale, float[] x, int to, int count) {
+            if (!codec.scaled()) {
+                for (int i = 0; i < count; i++) {
+                    x[to + i] = Bf16.decode((short) ((bytes[from + count + i] << 8) | (bytes[from + i] & 0xFF)));
+                }
+                return;
+            }
             int high = codec.highBits();
             int highBytes = codec.highBytes(count);
             for (int i = 0; i < count; i++) {

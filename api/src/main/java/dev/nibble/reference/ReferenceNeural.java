@@ -134,6 +134,33 @@ public final class ReferenceNeural implements NeuralOps {
     }
 
     @Override
+    public Tensor centerRows(StepScope scope, Tensor x) {
+        Tensor y = scope.allocate("centerRows", DType.FP32, x.shape());
+        int width = cols(x);
+        tasks.forEachChunk(rows(x), (from, to) -> ReferenceRows.center(floats(x), width, from, to, floats(y)));
+        return y;
+    }
+
+    @Override
+    public void addRowInPlace(StepScope scope, Tensor target, Tensor vector) {
+        requireVector("vector", vector, target.shape().cols());
+        tasks.forEachChunk(rows(target), (from, to) -> ReferenceRows.add(floats(target), floats(vector), from, to));
+    }
+
+    @Override
+    public void sumRows(StepScope scope, Tensor x, Tensor vector) {
+        requireVector("vector", vector, x.shape().cols());
+        int width = cols(x);
+        int chunks = Math.ceilDiv(rows(x), Tasks.CHUNK_ROWS);
+        try (HostTensor partials =
+                runtime.memory().allocate("partial sums", DType.FP32, Shape.of(chunks, width), MemoryTag.SCRATCH)) {
+            float[] parts = floats(partials); // [chunks, width]
+            tasks.forEachChunk(rows(x), (from, to) -> ReferenceRows.sumPartial(floats(x), width, from, to, parts));
+            ReferenceRmsNorm.addPartials(parts, chunks, floats(vector));
+        }
+    }
+
+    @Override
     public void rotateInPlace(StepScope scope, Tensor qkv, AttentionShape shape, float base, boolean inverse) {
         requirePacked("qkv", qkv, shape);
         if (!rotary.serves(shape, base)) {
@@ -212,6 +239,29 @@ public final class ReferenceNeural implements NeuralOps {
                 dy.length,
                 CHUNK_ELEMENTS,
                 (from, to) -> ReferenceRelu.backward(dy, floats(y), from, to, floats(gradX)));
+        return gradX;
+    }
+
+    @Override
+    public Tensor gelu(StepScope scope, Tensor x) {
+        float[] values = floats(x); // [elements]
+        Tensor y = scope.allocate("gelu", DType.FP32, x.shape());
+        tasks.forEachChunk(
+                values.length,
+                CHUNK_ELEMENTS,
+                (from, to) -> ReferenceGelu.forward(functions, values, from, to, floats(y)));
+        return y;
+    }
+
+    @Override
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
+        requireMatrix("gradOutput", gradOutput, x.shape().rows(), x.shape().cols());
+        float[] dy = floats(gradOutput); // [elements]
+        Tensor gradX = scope.allocate("gradient of gelu", DType.FP32, x.shape());
+        tasks.forEachChunk(
+                dy.length,
+                CHUNK_ELEMENTS,
+                (from, to) -> ReferenceGelu.backward(functions, dy, floats(x), from, to, floats(gradX)));
         return gradX;
     }
 

@@ -7,6 +7,7 @@ import dev.nibble.spi.AdamW;
 import dev.nibble.spi.Control;
 import dev.nibble.spi.OptimizerOps;
 import dev.nibble.spi.StepScope;
+import dev.nibble.spi.UpdateRule;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
 
@@ -86,6 +87,40 @@ public final class ReferenceOptimizer implements OptimizerOps {
             total += partial;
         }
         return total;
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * <p>{@link ReferenceAdamW} and {@link ReferenceUpdates} have the operations and their order.
+     */
+    @Override
+    public void update(
+            StepScope scope,
+            UpdateRule rule,
+            boolean decay,
+            Tensor parameter,
+            Tensor gradient,
+            List<Tensor> state,
+            Tensor control) {
+        OperandChecks.requireStates(rule, state);
+        if (rule instanceof AdamW adamW) {
+            adamW(scope, adamW, decay, parameter, gradient, state.get(0), state.get(1), control);
+            return;
+        }
+        float[] p = floats(parameter); // [elements]
+        OperandChecks.requireVector("gradient", gradient, p.length);
+        state.forEach(tensor -> OperandChecks.requireVector("state of the optimizer", tensor, p.length));
+        OperandChecks.requireVector("control", control, Control.count());
+        float[] values = floats(control); // [Control.count()]
+        if (values[Control.SKIPPED.ordinal()] == 0f) {
+            float[][] states = new float[state.size()][]; // [states][elements]
+            for (int i = 0; i < states.length; i++) {
+                states[i] = floats(state.get(i));
+            }
+            new ReferenceUpdates(tasks, squares, rule, decay, scope.context().learningRate(), values)
+                    .update(p, floats(gradient), states);
+        }
     }
 
     @Override

@@ -35,6 +35,16 @@ public final class ReferenceRotary {
         return sequence == shape.sequence() && headSize == shape.headSize() && base == otherBase;
     }
 
+    /** {@return cosines of the angles, [sequence, headSize / 2]} */
+    public float[] cosines() {
+        return cos;
+    }
+
+    /** {@return sines of the angles, [sequence, headSize / 2]} */
+    public float[] sines() {
+        return sin;
+    }
+
     /**
      * Turns q and k of tokens {@code from} to {@code to - 1} in place: {@code a' = fma(a, cos, -(b · sin))}, {@code
      * b' = fma(b, cos, a · sin)}; the sine changes its sign if {@code inverse}.

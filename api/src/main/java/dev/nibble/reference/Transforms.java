@@ -16,7 +16,16 @@ public final class Transforms {
      * @throws IllegalArgumentException if the size does not divide the columns
      */
     public static int log2(Transform.BlockHadamard hadamard, DeviceState state, int cols) {
-        float value = HostTensor.floats(state.get(hadamard.state()))[0];
+        return log2(hadamard, HostTensor.floats(state.get(hadamard.state()))[0], cols);
+    }
+
+    /**
+     * {@return log2 of a block size}
+     *
+     * @param value what the state vector holds
+     * @throws IllegalArgumentException if the size does not divide the columns
+     */
+    public static int log2(Transform.BlockHadamard hadamard, float value, long cols) {
         int log2 = (int) value;
         if (log2 != value || log2 < 0 || log2 > LARGEST_LOG2 || cols % (1 << log2) != 0) {
             throw new IllegalArgumentException("log2 of the Hadamard block in state vector '" + hadamard.state()

@@ -32,6 +32,11 @@ public interface Backend extends AutoCloseable {
     /** {@return new state vectors with their first values, owned by the caller} */
     DeviceState allocateState(List<StateVector> vectors);
 
+    /** {@return whether tensors have values} Where they are only counted, what would be written need not be made. */
+    default boolean hasValues() {
+        return true;
+    }
+
     /** Copies values to an FP32 tensor; enqueued like any operation. */
     void write(Tensor tensor, float[] values);
 
@@ -83,6 +88,9 @@ public interface Backend extends AutoCloseable {
     /** {@return operations between the products} */
     NeuralOps neural();
 
+    /** {@return what convolutional networks need between the products} */
+    ConvolutionOps convolution();
+
     /** {@return packing of tensors that are kept, not multiplied} */
     CodecOps codec();
 
@@ -91,6 +99,11 @@ public interface Backend extends AutoCloseable {
 
     /** {@return what ran} */
     ExecutionLog log();
+
+    /** {@return how many bytes its tensors take} By default those of a host. */
+    default MemoryLayout memoryLayout() {
+        return MemoryLayout.HOST;
+    }
 
     /** {@return what the allocator holds} */
     MemoryUse memory();

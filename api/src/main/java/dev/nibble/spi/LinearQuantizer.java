@@ -21,7 +21,7 @@ public interface LinearQuantizer {
 
     /**
      * {@return how the operation that makes this layer's input, a norm or an activation, keeps its own input for its backward
-     * pass; empty for FP32} The layer decides, since it is the one that may ask for its input again: a plan with a
+     * pass; empty for FP32} Attention keeps q, k, v and its output in BF16 for any codec. The layer decides, since it is the one that may ask for its input again: a plan with a
      * {@link LinearPlan#inputClip} would get it from decoded values.
      */
     default Optional<TensorCodec> context() {

@@ -55,6 +55,32 @@ public interface NeuralOps {
             StepScope scope, Tensor gradOutput, Tensor x, Tensor inverseRms, Tensor weight, Tensor gradWeight);
 
     /**
+     * Rows without their means: {@code y[t, i] = x[t, i] - mean(x[t])}. Its gradient is the same operation on that of y: a projection
+     * is its own adjoint. With {@link #rmsNorm} and {@link #addRowInPlace} after it, this is layer normalization (Ba et al. 2016,
+     * arXiv:1607.06450).
+     *
+     * @param x [rows, width]
+     * @return y, [rows, width]
+     */
+    Tensor centerRows(StepScope scope, Tensor x);
+
+    /**
+     * Adds a vector to each row, as a bias: {@code target[t, i] += vector[i]}.
+     *
+     * @param target [rows, width]
+     * @param vector [width]
+     */
+    void addRowInPlace(StepScope scope, Tensor target, Tensor vector);
+
+    /**
+     * Adds the sum of all rows to a vector, the gradient of a bias: {@code vector[i] += Σ_t x[t, i]}.
+     *
+     * @param x [rows, width]
+     * @param vector [width], added to
+     */
+    void sumRows(StepScope scope, Tensor x, Tensor vector);
+
+    /**
      * Rotary position embedding (Su et al. 2021, arXiv:2104.09864) of q and k in place: in each head, features i and i +
      * headSize/2 at position p turn by the angle {@code p · base^(-2i/headSize)}.
      *
@@ -104,6 +130,20 @@ public interface NeuralOps {
      * @return gradient of x
      */
     Tensor reluBackward(StepScope scope, Tensor gradOutput, Tensor y);
+
+    /**
+     * {@return x · Φ(x), shaped like x, with the distribution function of the normal distribution} GELU, Hendrycks and Gimpel 2016,
+     * arXiv:1606.08415; within 1e-7 and the rounding errors of {@link dev.nibble.reference.ReferenceGelu}.
+     */
+    Tensor gelu(StepScope scope, Tensor x);
+
+    /**
+     * Backward of {@link #gelu}: {@code dx = gradOutput · (Φ(x) + x · φ(x))} with the density of the normal distribution.
+     *
+     * @param x as in the forward pass
+     * @return gradient of x
+     */
+    Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x);
 
     /**
      * Means of groups of rows that follow each other: {@code y[g] = Σ_i x[g · group + i] / group}.

@@ -19,6 +19,25 @@ public interface OptimizerOps {
     /**
      * Updates one tensor with the learning rate of the step; does nothing in a skipped step.
      *
+     * @param rule how
+     * @param decay whether weight decay applies
+     * @param parameter updated
+     * @param gradient not modified
+     * @param state what {@link UpdateRule#states} names, each with as many elements as the parameter; updated
+     * @param control filled by {@link #control}
+     */
+    void update(
+            StepScope scope,
+            UpdateRule rule,
+            boolean decay,
+            Tensor parameter,
+            Tensor gradient,
+            List<Tensor> state,
+            Tensor control);
+
+    /**
+     * Does what {@link #update} does, for the rule that most use.
+     *
      * @param spec hyper-parameters
      * @param decay whether weight decay applies
      * @param parameter updated

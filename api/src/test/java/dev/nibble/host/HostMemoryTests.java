@@ -140,4 +140,20 @@ class HostMemoryTests {
         assertTrue(e.getMessage().startsWith("t [65536, 65536] has 4294967296 elements, but"), e.getMessage());
         assertEquals(0, memory.openTensors());
     }
+
+    @Test
+    void sizesThatNeverComeBackDoNotPileUp() {
+        HostTensor steady = allocate(DType.FP32, 20);
+        float[] array = HostTensor.floats(steady); // [20]
+        steady.close();
+        for (int length = 1; length < 20; length++) {
+            allocate(DType.FP32, length).close();
+            assertTrue(memory.spareBytes() <= 2 * memory.use().peakBytes(), "after length " + length);
+            HostTensor again = allocate(DType.FP32, 20);
+            assertSame(array, HostTensor.floats(again), "a size in use stays, after length " + length);
+            again.close();
+        }
+        memory.trim();
+        assertEquals(0, memory.spareBytes());
+    }
 }

@@ -52,4 +52,16 @@ class TensorCodecTests {
         IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> new TensorCodec(bits));
         assertEquals("bits is " + bits + ", but must be one of [8, 10, 12, 16]", e.getMessage());
     }
+
+    @Test
+    void bf16HasSixteenBitsAndNoScale() {
+        assertEquals(2 * 1408, TensorCodec.BF16.rowBytes(1408));
+        assertEquals(2 * 13, TensorCodec.BF16.rowBytes(13));
+        assertEquals(0, TensorCodec.BF16.scales(1408));
+        assertEquals(11, TensorCodec.BF16.groups(1408));
+        assertEquals(2L * 2048 * 129, TensorCodec.BF16.bytes(Shape.of(2048, 129)));
+        IllegalArgumentException e =
+                assertThrows(IllegalArgumentException.class, () -> new TensorCodec(TensorCodec.Form.BF16, 8));
+        assertEquals("bits is 8, but a bf16 has 16", e.getMessage());
+    }
 }

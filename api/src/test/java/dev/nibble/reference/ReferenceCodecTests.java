@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.host.HostTensor;
 import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.EncodedTensor;
+import dev.nibble.tensor.Bf16;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
@@ -199,5 +200,31 @@ class ReferenceCodecTests {
     @Test
     void emptyTensorHasNoCodes() {
         assertEquals(0, roundTrip(10, new float[0], 0, 4).length);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 13, 127, 128, 129, 300})
+    void bf16IsThatOfEachElementAlone(int cols) {
+        float[] x = Differences.normal(new SplittableRandom(cols), 3 * cols, 1); // [3, cols]
+        x[cols] = Float.NaN;
+        x[2 * cols] = Float.NEGATIVE_INFINITY;
+        x[3 * cols - 1] = -0f;
+        EncodedTensor encoded = ops.encode(scope, TensorCodec.BF16, scope.floats("x", x, 3, cols));
+        assertEquals(0, encoded.scales().shape().elements());
+        float[] decoded = floats(ops.decode(scope, encoded));
+        for (int i = 0; i < x.length; i++) {
+            assertEquals(
+                    Float.floatToRawIntBits(Bf16.roundTrip(x[i])), Float.floatToRawIntBits(decoded[i]), "element " + i);
+            // half a last place of 8 significant bits
+            assertTrue(!Float.isFinite(x[i]) || Math.abs(x[i] - decoded[i]) <= Math.abs(x[i]) * 0x1p-8, "element " + i);
+        }
+    }
+
+    @Test
+    void bytesOfBf16LieLowThenHigh() {
+        // 1 is 3F80, -2 is C000, 0.015625 + 2^-13 is 3C81
+        EncodedTensor encoded =
+                ops.encode(scope, TensorCodec.BF16, scope.floats("x", new float[] {1, -2, 0.015625f + 0x1p-13f}, 1, 3));
+        assertArrayEquals(new byte[] {(byte) 0x80, 0, (byte) 0x81, 0x3F, (byte) 0xC0, 0x3C}, bytes(encoded));
     }
 }

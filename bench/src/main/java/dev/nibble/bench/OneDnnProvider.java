@@ -4,9 +4,11 @@ import dev.nibble.error.NotAvailableException;
 import dev.nibble.host.HostBackend;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.reference.ReferenceCodec;
+import dev.nibble.reference.ReferenceConvolution;
 import dev.nibble.reference.ReferenceNeural;
 import dev.nibble.reference.ReferenceOptimizer;
 import dev.nibble.reference.ReferenceQuantize;
+import dev.nibble.reference.Tasks;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
@@ -54,6 +56,7 @@ public final class OneDnnProvider implements BackendProvider {
                 new ReferenceQuantize(runtime),
                 new OneDnnGemm(runtime, OneDnn.load(threads)),
                 new ReferenceNeural(runtime),
+                new ReferenceConvolution(runtime, Tasks.IN_ORDER),
                 new ReferenceCodec(),
                 new ReferenceOptimizer(runtime),
                 () -> {});

@@ -83,6 +83,10 @@ public abstract class BackendContract {
         onEach(duel -> checks.accept(new NeuralParity(duel, sumsInOrder())));
     }
 
+    private void convolution(Consumer<ConvolutionParity> checks) {
+        onEach(duel -> checks.accept(new ConvolutionParity(duel, sumsInOrder())));
+    }
+
     private LifeCycleChecks lifeCycle() {
         return new LifeCycleChecks(provider());
     }
@@ -186,6 +190,16 @@ public abstract class BackendContract {
         neural(NeuralParity::activations);
     }
 
+    /** Rows without their means, biases and their gradients, GELU and its gradient. */
+    @Test
+    public final void worksOnRows() {
+        onEach(duel -> {
+            RowsParity parity = new RowsParity(duel, sumsInOrder());
+            parity.rows();
+            parity.gelu();
+        });
+    }
+
     /** Rotary embedding and attention, causal or not, and their gradients. */
     @Test
     public final void attends() {
@@ -210,10 +224,28 @@ public abstract class BackendContract {
         neural(NeuralParity::movements);
     }
 
+    /** Patches of images, and their sum, bit for bit. */
+    @Test
+    public final void unfoldsAndFolds() {
+        convolution(ConvolutionParity::windows);
+    }
+
+    /** Batch normalization with its gradients, and running averages. */
+    @Test
+    public final void normalizesBatches() {
+        convolution(ConvolutionParity::batchNorm);
+    }
+
     /** The control vector, and AdamW bit for bit; a skipped step changes nothing. */
     @Test
     public final void updatesWeights() {
         neural(NeuralParity::optimizer);
+    }
+
+    /** Every rule of the optimizer, bit for bit. */
+    @Test
+    public final void updatesWeightsByEveryRule() {
+        onEach(duel -> new UpdateParity(duel, sumsInOrder()).updates());
     }
 
     /** Reading a device value inside a step throws; after the step it is there. */

@@ -11,14 +11,14 @@ import java.util.List;
 
 /** Packed tensors equal the plain code's: their scales, and what they decode to. */
 final class CodecParity {
-    private static final List<Integer> BITS = List.of(8, 10, 12, 16);
+    private static final List<TensorCodec> CODECS = List.of(
+            new TensorCodec(8), new TensorCodec(10), new TensorCodec(12), new TensorCodec(16), TensorCodec.BF16);
     private static final int[][] SHAPES = {{1, 1}, {13, 129}, {3, 127}, {2, 702}, {129, 13}};
 
     private CodecParity() {}
 
     static void everyCodec(Duel duel) {
-        for (int bits : BITS) {
-            TensorCodec codec = new TensorCodec(bits);
+        for (TensorCodec codec : CODECS) {
             for (int[] shape : SHAPES) {
                 Matrix mixed = SpecialValues.mixed(21, shape[0], shape[1]);
                 Matrix notFinite = mixed.with(mixed.values().length - 1, Float.NaN);

@@ -275,6 +275,14 @@ final class LifeCycleChecks {
                             "peak " + backend.memory().peakBytes());
                 }
             }
+            Shape odd = Shape.of(13, 7);
+            long before = backend.memory().live(MemoryTag.STATE);
+            try (Tensor _ = backend.allocate("t", DType.FP32, odd, MemoryTag.STATE)) {
+                assertEquals(
+                        backend.memoryLayout().bytes(DType.FP32, odd),
+                        backend.memory().live(MemoryTag.STATE) - before,
+                        "bytes of a tensor " + odd + " by the backend's own layout");
+            }
             assertNothingLives(backend);
         }
     }

@@ -1,5 +1,6 @@
 package dev.nibble.testkit;
 
+import dev.nibble.spi.ConvolutionOps;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
@@ -24,6 +25,10 @@ record NeuralCheck(Duel duel, boolean inOrder) {
 
         NeuralOps neural() {
             return rig.backend().neural();
+        }
+
+        ConvolutionOps convolution() {
+            return rig.backend().convolution();
         }
     }
 

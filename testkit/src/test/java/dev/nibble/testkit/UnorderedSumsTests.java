@@ -42,6 +42,8 @@ class UnorderedSumsTests {
                 contract::attends,
                 contract::measuresLosses,
                 contract::movesAndAdds,
+                contract::unfoldsAndFolds,
+                contract::normalizesBatches,
                 contract::updatesWeights);
     }
 }

@@ -3,10 +3,12 @@ package org.example.backend;
 import dev.nibble.host.HostBackend;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.reference.ReferenceCodec;
+import dev.nibble.reference.ReferenceConvolution;
 import dev.nibble.reference.ReferenceGemm;
 import dev.nibble.reference.ReferenceNeural;
 import dev.nibble.reference.ReferenceOptimizer;
 import dev.nibble.reference.ReferenceQuantize;
+import dev.nibble.reference.Tasks;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
@@ -50,6 +52,7 @@ public final class ExampleBackendProvider implements BackendProvider {
                 new ReferenceQuantize(runtime),
                 new ReferenceGemm(runtime), // your GemmBackend goes here
                 new ReferenceNeural(runtime),
+                new ReferenceConvolution(runtime, Tasks.IN_ORDER),
                 new ReferenceCodec(),
                 new ReferenceOptimizer(runtime),
                 () -> {});

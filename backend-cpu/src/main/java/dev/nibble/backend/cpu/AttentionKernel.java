@@ -183,10 +183,8 @@ final class AttentionKernel {
             int at = layout.scores().index(row, 0);
             int keys = head.keys(first + row);
             float maximum = scaleAndMaximum(at, keys);
-            for (int i = at; i < at + keys; i += LANES) {
-                VectorExp.exp(FloatVector.fromArray(SPECIES, m, i).sub(maximum)).intoArray(m, i);
-            }
-            float sum = LaneSum.sum(m, at, keys);
+            VectorExp.exp(m, at, keys, 1f, maximum, m, at);
+            float sum = LaneSums.sum(m, at, keys);
             logs[head.log(first + row)] = ReferenceAttention.logSumExp(maximum, sum);
             inverseSums[row] = 1f / sum;
         }
@@ -218,15 +216,14 @@ final class AttentionKernel {
     private void gradientOfScores(int first, int rows, float[] gradOutput, float[] out, float[] logs) {
         for (int row = 0; row < rows; row++) {
             int output = head.output(first + row);
-            float rowDot = LaneSum.dot(gradOutput, output, out, output, head.size());
+            float rowDot = LaneSums.dot(gradOutput, output, out, output, head.size());
             float log = logs[head.log(first + row)];
             int at = layout.scores().index(row, 0);
             int grad = layout.gradScores().index(row, 0);
             int keys = head.keys(first + row);
+            VectorExp.exp(m, at, keys, head.scale(), log, m, at);
             for (int i = 0; i < keys; i += LANES) {
-                FloatVector s = FloatVector.fromArray(SPECIES, m, at + i).mul(head.scale());
-                FloatVector p = VectorExp.exp(s.sub(log));
-                p.intoArray(m, at + i);
+                FloatVector p = FloatVector.fromArray(SPECIES, m, at + i);
                 FloatVector gradP = FloatVector.fromArray(SPECIES, m, grad + i);
                 gradP.sub(rowDot).mul(p).mul(head.scale()).intoArray(m, grad + i);
             }

@@ -3,6 +3,7 @@ package dev.nibble.backend.cpu;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.Granularity;
 import dev.nibble.reference.ScaleGrid;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -47,6 +48,26 @@ final class BlockAmax {
             }
         }
         return amaxes;
+    }
+
+    /** Writes amax of each block of an area of whole blocks, in the grid's order; NaN if an element is NaN. */
+    static void area(BlockGrid grid, float[] x, NativeRounding.Area area, float[] amaxes) {
+        int[] largest = new int[grid.width() == 1 ? area.cols() : 0]; // bits, of the columns
+        for (int row = area.row(); row < area.row() + area.rows(); row += grid.height()) {
+            int height = Math.min(grid.height(), grid.rows() - row);
+            int blockRow = row / grid.height();
+            Arrays.fill(largest, 0);
+            for (int i = 0; i < height && grid.width() == 1; i++) {
+                raise(x, (row + i) * grid.cols() + area.col(), area.cols(), largest, 0);
+            }
+            for (int col = area.col(); col < area.col() + area.cols(); col += grid.width()) {
+                int width = Math.min(grid.width(), grid.cols() - col);
+                int bits = grid.width() == 1
+                        ? largest[col - area.col()]
+                        : rectangle(x, row * grid.cols() + col, grid.cols(), height, width);
+                amaxes[grid.group(blockRow, col / grid.width())] = Float.intBitsToFloat(bits);
+            }
+        }
     }
 
     /** {@return max|x| of a matrix [rows, cols]; NaN if an element is NaN} */

@@ -42,6 +42,16 @@ record BlockGrid(ScaleGrid scales, int rows, int cols, int height, int width) {
                 : blockRow * scales.rowGroups() + blockCol;
     }
 
+    /** {@return how far the number of the block below is from that of a block} */
+    int rowStep() {
+        return scales.contraction() == Contraction.COLUMNS ? 1 : scales.rowGroups();
+    }
+
+    /** {@return how far the number of the block to the right is from that of a block} */
+    int columnStep() {
+        return scales.contraction() == Contraction.COLUMNS ? scales.rowGroups() : 1;
+    }
+
     int rowFrom(int blockRow) {
         return blockRow * height;
     }

@@ -8,18 +8,20 @@ import dev.nibble.reference.GroupScale;
 import dev.nibble.reference.LaneSum;
 import dev.nibble.tensor.DType;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * What a first plane leaves over, {@code fma(-scale, code, x)}: measured and rounded block by block, rows of blocks shared
  * among threads. It is computed anew where it is needed, a row of a block at a time, and never stored.
  *
+ * @param call gives threads and the library
  * @param grid blocks of x
  * @param x [rows, cols]
  * @param amaxes of the blocks of x, in the grid's order
  * @param codes of the first plane, [rows, cols]
  * @param scales of its blocks, in the grid's order; empty if unscaled
  */
-record BlockResidual(Workers workers, BlockGrid grid, float[] x, float[] amaxes, HostTensor codes, float[] scales) {
+record BlockResidual(QuantizeCall call, BlockGrid grid, float[] x, float[] amaxes, HostTensor codes, float[] scales) {
     /** {@return the metric of each block, in the grid's order: {@link BlockMetric#of}} */
     float[] metric(Criterion criterion) {
         if (criterion == Criterion.ABSMAX) {
@@ -79,22 +81,44 @@ record BlockResidual(Workers workers, BlockGrid grid, float[] x, float[] amaxes,
      */
     float[] round(PlaneRounding rounding, DType format, byte[] mask) {
         float[] own = new float[grid.groups()]; // in the grid's order
-        MatrixRounding.clearRowEnds(rounding);
-        forEachRun((from, to) -> {
-            Block block = new Block(rounding, format);
-            for (int blockRow = from; blockRow < to; blockRow++) {
-                for (int blockCol = 0; blockCol < grid.blockCols(); blockCol++) {
-                    int group = grid.group(blockRow, blockCol);
-                    own[group] = mask[group] == 0 ? block.zero(blockRow, blockCol) : block.round(blockRow, blockCol);
+        Optional<NativeRounding> library =
+                NativeRounding.of(call.kernels(), rounding, grid, 1).filter(_ -> NativeRest.takes(grid, codes));
+        try (var scratch = new ThreadScratch(
+                call.memory(), call.workers().threads(), library.isPresent() ? grid.height() * grid.width() : 0)) {
+            forEachRun((from, to) -> scratch.lend(d -> {
+                clear(rounding, from, to);
+                Rounder block = library.isPresent()
+                        ? new NativeRest(library.get(), this, format, d)
+                        : new Block(rounding, format);
+                for (int blockRow = from; blockRow < to; blockRow++) {
+                    for (int blockCol = 0; blockCol < grid.blockCols(); blockCol++) {
+                        int group = grid.group(blockRow, blockCol);
+                        own[group] = mask[group] == 0 ? 0 : block.round(blockRow, blockCol);
+                    }
                 }
-            }
-        });
+            }));
+        }
         return own;
+    }
+
+    /** Writes code 0 to some rows of blocks. */
+    private void clear(PlaneRounding rounding, int from, int to) {
+        HostTensor residual = rounding.codes().getFirst();
+        long pitch = residual.dtype().pitch(grid.cols());
+        int rowBytes = (int) (residual.dtype().packed() ? pitch / 2 : pitch);
+        Arrays.fill(residual.bytes(), grid.rowFrom(from) * rowBytes, grid.rowTo(to - 1) * rowBytes, (byte) 0);
+    }
+
+    /** Rounds what a block leaves over. */
+    @FunctionalInterface
+    interface Rounder {
+        /** {@return the scale of the block; 0 if nothing is left over} */
+        float round(int blockRow, int blockCol);
     }
 
     /** Passes over runs of rows of blocks. */
     private void forEachRun(Workers.RowRun body) {
-        workers.forEachRun(grid.blockRows(), Math.multiplyExact(grid.height(), grid.cols()), body);
+        call.workers().forEachRun(grid.blockRows(), Math.multiplyExact(grid.height(), grid.cols()), body);
     }
 
     private void rest(int row, int col, int count, int group, float[] out) {
@@ -104,7 +128,7 @@ record BlockResidual(Workers workers, BlockGrid grid, float[] x, float[] amaxes,
     }
 
     /** Rounds blocks one after the other. */
-    private final class Block {
+    private final class Block implements Rounder {
         private final DType format;
         private final StretchRounder rounder;
         private final float[] rest = new float[grid.width()]; // of one row of a block
@@ -115,8 +139,8 @@ record BlockResidual(Workers workers, BlockGrid grid, float[] x, float[] amaxes,
             this.rounder = new StretchRounder(rounding, 1, true);
         }
 
-        /** {@return the scale of the block} */
-        float round(int blockRow, int blockCol) {
+        @Override
+        public float round(int blockRow, int blockCol) {
             int group = grid.group(blockRow, blockCol);
             int from = grid.colFrom(blockCol);
             int width = grid.colTo(blockCol) - from;
@@ -127,7 +151,7 @@ record BlockResidual(Workers workers, BlockGrid grid, float[] x, float[] amaxes,
             }
             GroupScale scale = GroupScale.residual(format, Float.intBitsToFloat(largest));
             if (scale.multiplier() == 0) {
-                return zero(blockRow, blockCol);
+                return 0;
             }
             Arrays.fill(multipliers, scale.multiplier());
             for (int row = grid.rowFrom(blockRow); row < grid.rowTo(blockRow); row++) {
@@ -135,15 +159,6 @@ record BlockResidual(Workers workers, BlockGrid grid, float[] x, float[] amaxes,
                 rounder.round(rest, 0, width, multipliers, 0, row, from);
             }
             return scale.scale();
-        }
-
-        /** {@return 0, the scale of a block of zeros} */
-        float zero(int blockRow, int blockCol) {
-            int from = grid.colFrom(blockCol);
-            for (int row = grid.rowFrom(blockRow); row < grid.rowTo(blockRow); row++) {
-                rounder.zero(grid.colTo(blockCol) - from, row, from);
-            }
-            return 0;
         }
     }
 }

@@ -2,8 +2,10 @@ package dev.nibble.backend.cpu;
 
 import dev.nibble.error.StrictException;
 import dev.nibble.host.HostBackend;
+import dev.nibble.host.HostExecution;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.reference.ReferenceCodec;
+import dev.nibble.reference.ReferenceConvolution;
 import dev.nibble.reference.ReferenceOptimizer;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
@@ -39,12 +41,14 @@ final class CpuBackend {
     private static Backend open(String name, BackendOptions options, Optional<NativeKernels> kernels, String path) {
         int threads = options.threads() == 0 ? Runtime.getRuntime().availableProcessors() : options.threads();
         HostRuntime runtime = new HostRuntime(options.seed(), options.strict());
+        HostExecution.noteAttention(runtime.log(), options, name);
         Workers workers = new Workers(threads);
         CpuGemm gemm = new CpuGemm(runtime, workers, kernels);
         HostBackend.Operations operations = new HostBackend.Operations(
-                new CpuQuantize(runtime, workers),
+                new CpuQuantize(runtime, workers, kernels),
                 gemm,
-                new CpuNeural(runtime, workers),
+                new CpuNeural(runtime, workers, kernels),
+                new ReferenceConvolution(runtime, workers::forEach), // C2 vectorizes its loops as they are
                 new ReferenceCodec(workers::forEach, new CpuCodec()),
                 new ReferenceOptimizer(
                         runtime, workers::forEach, SquareLanes::sum), // C2 vectorizes the update as it is

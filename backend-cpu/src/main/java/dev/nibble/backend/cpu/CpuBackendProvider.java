@@ -26,7 +26,7 @@ public final class CpuBackendProvider implements BackendProvider {
 
     @Override
     public String description() {
-        return "the host's processors, with the Vector API and a native library for integer codes";
+        return "the host's processors, with the Vector API and a native library for low-bit codes";
     }
 
     @Override

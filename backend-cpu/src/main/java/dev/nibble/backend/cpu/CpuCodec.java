@@ -23,6 +23,7 @@ final class CpuCodec implements ReferenceCodec.Groups {
     private static final int MAGNITUDE = 0x7FFFFFFF;
     private static final float MAGIC = 12582912f; // 1.5 · 2^23: adding it rounds |t| <= 2^22, ties to even
     private static final int MAGIC_BITS = 0x4B400000;
+    private static final int BF16_NAN = 0x7FC0;
 
     CpuCodec() {}
 
@@ -30,6 +31,10 @@ final class CpuCodec implements ReferenceCodec.Groups {
     public float encode(TensorCodec codec, float[] x, int from, int count, byte[] bytes, int to) {
         if (!FITS || count != GROUP) {
             return ReferenceCodec.PLAIN.encode(codec, x, from, count, bytes, to);
+        }
+        if (!codec.scaled()) {
+            encodeBf16(x, from, bytes, to);
+            return 0;
         }
         GroupScale scale = ReferenceCodec.scale(codec, amax(x, from));
         float m = scale.multiplier();
@@ -54,6 +59,28 @@ final class CpuCodec implements ReferenceCodec.Groups {
             }
         }
         return scale.scale();
+    }
+
+    private static void encodeBf16(float[] x, int from, byte[] bytes, int to) {
+        for (int i = 0; i < GROUP; i += STEP) {
+            FloatVector v = FloatVector.fromArray(LANES, x, from + i);
+            IntVector bits = v.reinterpretAsInts();
+            IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
+            IntVector codes = bits.add(0x7FFF)
+                    .add(odd)
+                    .lanewise(VectorOperators.LSHR, 16)
+                    .blend(BF16_NAN, v.test(VectorOperators.IS_NAN).cast(INTS));
+            store(codes, bytes, to + i);
+            store(codes.lanewise(VectorOperators.LSHR, 8), bytes, to + GROUP + i);
+        }
+    }
+
+    private static void decodeBf16(byte[] bytes, int from, float[] x, int to) {
+        for (int i = 0; i < GROUP; i += STEP) {
+            IntVector upper = load(bytes, from + GROUP + i).lanewise(VectorOperators.LSHL, 24);
+            IntVector lower = load(bytes, from + i).and(0xFF).lanewise(VectorOperators.LSHL, 16);
+            upper.or(lower).reinterpretAsFloats().intoArray(x, to + i);
+        }
     }
 
     private static void encode10(float[] x, int from, float m, byte[] bytes, int to) {
@@ -93,6 +120,10 @@ final class CpuCodec implements ReferenceCodec.Groups {
     public void decode(TensorCodec codec, byte[] bytes, int from, float scale, float[] x, int to, int count) {
         if (!FITS || count != GROUP) {
             ReferenceCodec.PLAIN.decode(codec, bytes, from, scale, x, to, count);
+            return;
+        }
+        if (!codec.scaled()) {
+            decodeBf16(bytes, from, x, to);
             return;
         }
         int high = codec.highBits();

@@ -6,32 +6,60 @@ import static dev.nibble.reference.OperandChecks.requirePacked;
 import static dev.nibble.reference.OperandChecks.requireVector;
 
 import dev.nibble.host.HostRuntime;
+import dev.nibble.host.HostTensor;
 import dev.nibble.reference.AttentionHead;
+import dev.nibble.reference.OperandChecks;
 import dev.nibble.reference.ReferenceNeural;
+import dev.nibble.reference.ReferenceRmsNorm;
+import dev.nibble.reference.ReferenceRotary;
+import dev.nibble.reference.Tasks;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.Optional;
 import java.util.function.Consumer;
 
-/** The neural operations on all threads: a kernel for attention, the reference's own loops for the rest. */
+/** The neural operations on all threads: kernels for attention, rotation, RMSNorm and SwiGLU, the reference's own loops for the rest. */
 final class CpuNeural implements NeuralOps {
+    /** Elements that are written past the caches at a time, 1 MiB: gradients are not read again soon. */
+    private static final int STREAMED = 1 << 18;
+
     private final HostRuntime runtime;
     private final Workers workers;
+    private final Optional<NativeKernels> kernels;
     private final ReferenceNeural loops;
+    private Optional<ReferenceRotary> rotary = Optional.empty(); // the table of the last shape
 
     CpuNeural(HostRuntime runtime, Workers workers) {
+        this(runtime, workers, Optional.empty());
+    }
+
+    /**
+     * Makes the operations.
+     *
+     * @param kernels of the native library; none for the portable path
+     */
+    CpuNeural(HostRuntime runtime, Workers workers, Optional<NativeKernels> kernels) {
         this.runtime = runtime;
         this.workers = workers;
+        this.kernels = kernels.filter(known -> known.level() != NativeKernels.Level.AVX2);
         this.loops = new ReferenceNeural(runtime, workers::forEach, new VectorExp());
     }
 
     @Override
     public void zero(StepScope scope, Tensor tensor) {
-        loops.zero(scope, tensor);
+        float[] x = floats(tensor); // [elements]
+        if (kernels.isEmpty() || x.length < STREAMED) {
+            loops.zero(scope, tensor);
+            return;
+        }
+        workers.forEach(
+                Math.ceilDiv(x.length, STREAMED), task -> kernels.get().zero(x, (long) task * STREAMED, STREAMED));
     }
 
     @Override
@@ -51,18 +79,68 @@ final class CpuNeural implements NeuralOps {
 
     @Override
     public Saved rmsNorm(StepScope scope, Tensor x, Tensor weight, float epsilon) {
-        return loops.rmsNorm(scope, x, weight, epsilon);
+        requireVector("weight", weight, x.shape().cols());
+        int rows = OperandChecks.rows(x);
+        Tensor y = scope.allocate("rmsNorm", DType.FP32, x.shape());
+        Tensor r = scope.allocate("inverseRms", DType.FP32, Shape.of(rows));
+        float[] values = floats(x); // [rows, width]
+        float[] w = floats(weight); // [width]
+        forEachChunk(rows, (from, to) -> RmsNormLanes.forward(values, w, epsilon, from, to, floats(y), floats(r)));
+        return new Saved(y, r);
     }
 
     @Override
     public Tensor rmsNormBackward(
             StepScope scope, Tensor gradOutput, Tensor x, Tensor inverseRms, Tensor weight, Tensor gradWeight) {
-        return loops.rmsNormBackward(scope, gradOutput, x, inverseRms, weight, gradWeight);
+        requireMatrix("gradOutput", gradOutput, x.shape().rows(), x.shape().cols());
+        requireVector("inverseRms", inverseRms, x.shape().rows());
+        requireVector("weight", weight, x.shape().cols());
+        requireVector("gradWeight", gradWeight, x.shape().cols());
+        Tensor gradX = scope.allocate("gradient of rmsNorm", DType.FP32, x.shape());
+        int rows = OperandChecks.rows(x);
+        int width = OperandChecks.cols(x);
+        int chunks = Math.ceilDiv(rows, Tasks.CHUNK_ROWS);
+        try (HostTensor partials = runtime.memory()
+                .allocate("partial gradWeight", DType.FP32, Shape.of(chunks, width), MemoryTag.SCRATCH)) {
+            float[] parts = floats(partials); // [chunks, width]
+            float[] dy = floats(gradOutput); // [rows, width]
+            float[] values = floats(x); // [rows, width]
+            float[] r = floats(inverseRms); // [rows]
+            float[] w = floats(weight); // [width]
+            forEachChunk(rows, (from, to) -> {
+                RmsNormLanes.gradX(dy, values, r, w, from, to, floats(gradX));
+                RmsNormLanes.gradWeightPartial(dy, values, r, width, from, to, parts);
+            });
+            ReferenceRmsNorm.addPartials(parts, chunks, floats(gradWeight));
+        }
+        return gradX;
+    }
+
+    @Override
+    public Tensor centerRows(StepScope scope, Tensor x) {
+        return loops.centerRows(scope, x);
+    }
+
+    @Override
+    public void addRowInPlace(StepScope scope, Tensor target, Tensor vector) {
+        loops.addRowInPlace(scope, target, vector);
+    }
+
+    @Override
+    public void sumRows(StepScope scope, Tensor x, Tensor vector) {
+        loops.sumRows(scope, x, vector);
     }
 
     @Override
     public void rotateInPlace(StepScope scope, Tensor qkv, AttentionShape shape, float base, boolean inverse) {
-        loops.rotateInPlace(scope, qkv, shape, base, inverse);
+        requirePacked("qkv", qkv, shape);
+        if (rotary.isEmpty() || !rotary.get().serves(shape, base)) {
+            rotary = Optional.of(new ReferenceRotary(shape, base));
+        }
+        ReferenceRotary table = rotary.get();
+        float[] packed = floats(qkv); // [tokens, 3 · width]
+        forEachChunk(
+                OperandChecks.rows(qkv), (from, to) -> RotaryLanes.rotate(table, shape, packed, from, to, inverse));
     }
 
     @Override
@@ -91,6 +169,12 @@ final class CpuNeural implements NeuralOps {
         return gradQkv;
     }
 
+    /** Passes over chunks of 64 rows: sums that cross rows are made for each. */
+    private void forEachChunk(int rows, Tasks.Rows body) {
+        Tasks tasks = workers::forEach;
+        tasks.forEachChunk(rows, body);
+    }
+
     private void forEachHead(AttentionShape shape, Consumer<AttentionKernel> work) {
         HeadLayout layout = HeadLayout.of(shape.sequence(), shape.headSize());
         int heads = Math.multiplyExact(shape.batch(), shape.heads());
@@ -105,12 +189,26 @@ final class CpuNeural implements NeuralOps {
 
     @Override
     public Tensor swiGlu(StepScope scope, Tensor gateUp) {
-        return loops.swiGlu(scope, gateUp);
+        int hidden = OperandChecks.hiddenOf(gateUp);
+        int rows = OperandChecks.rows(gateUp);
+        Tensor h = scope.allocate("swiGlu", DType.FP32, Shape.of(rows, hidden));
+        float[] x = floats(gateUp); // [rows, 2 · hidden]
+        float[] y = floats(h); // [rows, hidden]
+        forEachChunk(rows, (from, to) -> SwiGluLanes.forward(x, hidden, from, to, y));
+        return h;
     }
 
     @Override
     public Tensor swiGluBackward(StepScope scope, Tensor gradOutput, Tensor gateUp) {
-        return loops.swiGluBackward(scope, gradOutput, gateUp);
+        int hidden = OperandChecks.hiddenOf(gateUp);
+        int rows = OperandChecks.rows(gateUp);
+        requireMatrix("gradOutput", gradOutput, rows, hidden);
+        Tensor gradGateUp = scope.allocate("gradient of gateUp", DType.FP32, gateUp.shape());
+        float[] dy = floats(gradOutput); // [rows, hidden]
+        float[] x = floats(gateUp); // [rows, 2 · hidden]
+        float[] dx = floats(gradGateUp); // [rows, 2 · hidden]
+        forEachChunk(rows, (from, to) -> SwiGluLanes.backward(dy, x, hidden, from, to, dx));
+        return gradGateUp;
     }
 
     @Override
@@ -121,6 +219,16 @@ final class CpuNeural implements NeuralOps {
     @Override
     public Tensor reluBackward(StepScope scope, Tensor gradOutput, Tensor y) {
         return loops.reluBackward(scope, gradOutput, y);
+    }
+
+    @Override
+    public Tensor gelu(StepScope scope, Tensor x) {
+        return loops.gelu(scope, x);
+    }
+
+    @Override
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
+        return loops.geluBackward(scope, gradOutput, x);
     }
 
     @Override

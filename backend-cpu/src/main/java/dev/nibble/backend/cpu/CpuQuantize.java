@@ -23,17 +23,25 @@ import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.Map;
+import java.util.Optional;
 
-/** Quantization with the Vector API, bit-equal to {@link ReferenceQuantize} for any number of threads. */
+/** Quantization with the Vector API or the native library, bit-equal to {@link ReferenceQuantize} for any number of threads. */
 final class CpuQuantize implements QuantizeOps {
     private final HostRuntime runtime;
     private final Workers workers;
+    private final Optional<NativeKernels> kernels;
     private final ReferenceQuantize reference;
     private final LearnedStep learnedStep;
 
-    CpuQuantize(HostRuntime runtime, Workers workers) {
+    /**
+     * Prepares the operations.
+     *
+     * @param kernels the native library, if it is used
+     */
+    CpuQuantize(HostRuntime runtime, Workers workers, Optional<NativeKernels> kernels) {
         this.runtime = runtime;
         this.workers = workers;
+        this.kernels = kernels.filter(NativeKernels::quantizes);
         this.reference = new ReferenceQuantize(runtime);
         this.learnedStep = new LearnedStep(runtime.memory(), workers);
     }
@@ -42,7 +50,7 @@ final class CpuQuantize implements QuantizeOps {
     public Quantized quantize(StepScope scope, QuantizeSpec spec, Site site, Tensor x, DeviceState state) {
         ReferenceQuantize.requireSupported(spec);
         ReferenceQuantize.requireNotEmpty(site, x);
-        var call = new QuantizeCall(scope, workers, spec, site, state, runtime.seed());
+        var call = new QuantizeCall(scope, runtime.memory(), workers, kernels, spec, site, state, runtime.seed());
         try (MatrixSource source = MatrixSource.of(runtime.memory(), workers, spec, HostTensor.of(x), state)) {
             HostQuantized quantized = new MatrixQuantizer(call, source).quantize();
             if (!Float.isFinite(HostTensor.floats(quantized.statistics())[Statistic.AMAX.ordinal()])) {

@@ -28,6 +28,23 @@ final class LaneSums {
         return LaneSum.fold(lanes);
     }
 
+    /** {@return Σ x[from + i] over i in 0..length-1} */
+    static float sum(float[] x, int from, int length) {
+        float[] lanes = new float[LaneSum.LANES]; // [16]
+        int whole = length - length % LaneSum.LANES;
+        for (int lane = 0; lane < LaneSum.LANES; lane += LANES.length()) {
+            FloatVector sum = FloatVector.zero(LANES);
+            for (int i = lane; i < whole; i += LaneSum.LANES) {
+                sum = FloatVector.fromArray(LANES, x, from + i).add(sum);
+            }
+            sum.intoArray(lanes, lane);
+        }
+        for (int i = whole; i < length; i++) {
+            lanes[i - whole] += x[from + i];
+        }
+        return LaneSum.fold(lanes);
+    }
+
     /** {@return Σ |x[from + i]| over i in 0..length-1} */
     static float magnitudes(float[] x, int from, int length) {
         float[] lanes = new float[LaneSum.LANES]; // [16]

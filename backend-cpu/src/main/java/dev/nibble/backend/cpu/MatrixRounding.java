@@ -3,15 +3,18 @@ package dev.nibble.backend.cpu;
 import dev.nibble.host.HostTensor;
 import dev.nibble.tensor.DType;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 
 /** Rounds all elements of a matrix, its rows shared among threads. */
 final class MatrixRounding {
     private final Workers workers;
+    private final Optional<NativeKernels> kernels;
 
-    MatrixRounding(Workers workers) {
+    MatrixRounding(Workers workers, Optional<NativeKernels> kernels) {
         this.workers = workers;
+        this.kernels = kernels;
     }
 
     /**
@@ -26,8 +29,16 @@ final class MatrixRounding {
             rounding.codes().forEach(codes -> Arrays.fill(codes.bytes(), (byte) 0));
             return 0;
         }
-        clearRowEnds(rounding);
+        Optional<NativeRounding> library = NativeRounding.of(kernels, rounding, grid, scales.divisor());
         LongAdder beyond = new LongAdder();
+        if (library.isPresent()) {
+            workers.forEachRun(grid.rows(), grid.cols(), (from, to) -> {
+                var area = new NativeRounding.Area(from, 0, to - from, grid.cols());
+                beyond.add(library.get().round(x, from * grid.cols(), grid.cols(), area, scales.multipliers(), 0));
+            });
+            return beyond.sum();
+        }
+        clearRowEnds(rounding);
         workers.forEachRun(grid.rows(), grid.cols(), (from, to) -> {
             StretchRounder rounder = new StretchRounder(rounding, scales.divisor(), scales.numbers());
             float[] multipliers = new float[grid.cols()]; // [cols]

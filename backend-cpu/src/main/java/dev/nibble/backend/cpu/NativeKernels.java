@@ -16,7 +16,7 @@ import java.util.Arrays;
  */
 final class NativeKernels {
     /** Of the library; another one has other functions. */
-    static final long VERSION = 4;
+    static final long VERSION = 5;
 
     /** Rows of a panel. */
     static final int PANEL = 32;
@@ -51,7 +51,12 @@ final class NativeKernels {
             MethodHandle allocate,
             MethodHandle free,
             MethodHandle pack,
-            MethodHandle multiply) {}
+            MethodHandle multiply,
+            MethodHandle multiplyOnce,
+            MethodHandle zero,
+            MethodHandle measure,
+            MethodHandle quantize,
+            MethodHandle residual) {}
 
     private NativeKernels(Functions functions, Level level) {
         this.functions = functions;
@@ -67,7 +72,15 @@ final class NativeKernels {
                 bind(library, "nibble_allocate", FunctionDescriptor.of(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG)),
                 bind(library, "nibble_free", pointers(1)),
                 bind(library, "nibble_pack", pointers(5)),
-                bind(library, "nibble_multiply", pointers(13)));
+                bind(library, "nibble_multiply", pointers(13)),
+                bind(library, "nibble_multiply_once", pointers(11)),
+                bind(
+                        library,
+                        "nibble_zero",
+                        FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG)),
+                bind(library, "nibble_measure", pointers(3)),
+                bind(library, "nibble_quantize", pointers(5)),
+                bind(library, "nibble_residual", pointers(4)));
         return new NativeKernels(functions, Level.AVX2);
     }
 
@@ -172,6 +185,116 @@ final class NativeKernels {
                     work.total,
                     work.whole,
                     MemorySegment.ofArray(d));
+        } catch (Throwable e) {
+            throw impossible(e);
+        }
+    }
+
+    /** {@return whether the library measures and rounds at this level} */
+    boolean quantizes() {
+        return level != Level.AVX2;
+    }
+
+    /**
+     * Measures the blocks of an area.
+     *
+     * @param call {@code QuantizeCall} of quantize.h
+     * @param x [rows, cols]
+     * @param amaxes receives max|x| of each block
+     */
+    void measure(long[] call, float[] x, float[] amaxes) {
+        try {
+            functions.measure.invokeExact(
+                    MemorySegment.ofArray(call), MemorySegment.ofArray(x), MemorySegment.ofArray(amaxes));
+        } catch (Throwable e) {
+            throw impossible(e);
+        }
+    }
+
+    /**
+     * Rounds an area.
+     *
+     * @param call {@code QuantizeCall} of quantize.h; receives the number of elements beyond the range
+     * @param x [rows, cols]
+     * @param multipliers of the blocks
+     * @param codes receives the codes, or the upper digits
+     * @param lower receives the lower digits
+     */
+    void quantize(long[] call, float[] x, float[] multipliers, byte[] codes, byte[] lower) {
+        try {
+            functions.quantize.invokeExact(
+                    MemorySegment.ofArray(call),
+                    MemorySegment.ofArray(x),
+                    MemorySegment.ofArray(multipliers),
+                    MemorySegment.ofArray(codes),
+                    MemorySegment.ofArray(lower));
+        } catch (Throwable e) {
+            throw impossible(e);
+        }
+    }
+
+    /**
+     * Writes what the first plane of a block leaves over.
+     *
+     * @param call {@code ResidualCall} of quantize.h; receives the bits of the largest magnitude
+     * @param x [rows, cols]
+     * @param codes of the first plane
+     * @param d receives the rest, [rows of the block, columns of the block]
+     */
+    void residual(long[] call, float[] x, byte[] codes, float[] d) {
+        try {
+            functions.residual.invokeExact(
+                    MemorySegment.ofArray(call),
+                    MemorySegment.ofArray(x),
+                    MemorySegment.ofArray(codes),
+                    MemorySegment.ofArray(d));
+        } catch (Throwable e) {
+            throw impossible(e);
+        }
+    }
+
+    /**
+     * Packs panels of B and multiplies them by all panels of A, floats alone.
+     *
+     * @param call {@code MultiplyCall} of gemm.h after the level
+     * @param packB what is packed of B
+     * @param groups {@code Group} of gemm.h, [groups][4]
+     * @param steps {@code Step} of gemm.h, [steps][11]
+     * @param panelsB room for a group of an area
+     */
+    void multiplyOnce(
+            long[] call,
+            MemorySegment panelsA,
+            NativeSide.Packing packB,
+            long[] groups,
+            long[] steps,
+            MemorySegment panelsB,
+            Work work,
+            float[] d) {
+        call[0] = level.bit;
+        try {
+            functions.multiplyOnce.invokeExact(
+                    MemorySegment.ofArray(call),
+                    MemorySegment.ofArray(packB.call()),
+                    MemorySegment.ofArray(packB.blocks()),
+                    packB.codes(),
+                    panelsA,
+                    MemorySegment.ofArray(groups),
+                    MemorySegment.ofArray(steps),
+                    panelsB,
+                    work.acc,
+                    work.total,
+                    MemorySegment.ofArray(d));
+        } catch (Throwable e) {
+            throw impossible(e);
+        }
+    }
+
+    /** Writes 0 to at most {@code count} elements, past the caches; AVX-512 only. */
+    void zero(float[] x, long from, long count) {
+        long to = Math.min(x.length, from + count);
+        try {
+            functions.zero.invokeExact(MemorySegment.ofArray(x), from, to);
         } catch (Throwable e) {
             throw impossible(e);
         }

@@ -22,6 +22,11 @@ final class NativeProduct implements AutoCloseable {
     // An area: its panels of A of one group, 256 KiB, and its sums, 512 KiB, stay in an L2 cache.
     private static final int AREA_ROWS = 8; // panels
     private static final int AREA_COLUMNS = 16; // panels
+    // An area of floats that are packed as they are multiplied: B's panels of one group, 256 KiB, what those of the
+    // next
+    // are packed from, and the sums, 256 KiB, stay in an L2 cache beside A's panels of the group.
+    private static final int ONCE_COLUMNS = 8; // panels
+    private static final int CHAINS = 2; // floats whose chains are folded, in gemm.h
     private static final int CALL = 13; // longs of MultiplyCall in gemm.h
     private static final int STEP = 11; // longs of Step in gemm.h
     private static final int ALIGNMENT = 64;
@@ -53,11 +58,18 @@ final class NativeProduct implements AutoCloseable {
 
     /** {@return whether the library multiplies the planes} */
     boolean takes(HostPlane a, HostPlane b) {
-        return takes(a) && takes(b) && NativeSide.floats(a) == NativeSide.floats(b);
+        return takes(a)
+                && takes(b)
+                && NativeSide.floats(a) == NativeSide.floats(b)
+                && NativeSide.fp8(a) == NativeSide.fp8(b);
     }
 
     /** {@return whether the library reads a plane's codes, and its blocks are no shorter than it likes} */
     private boolean takes(HostPlane plane) {
+        if (NativeSide.fp8(plane)) {
+            return level() != NativeKernels.Level.AVX2
+                    && plane.spec().granularity().groupK(SHORTEST_BLOCK) >= SHORTEST_BLOCK;
+        }
         if (NativeSide.floats(plane)) {
             return level() != NativeKernels.Level.AVX2 && !plane.masked() && !plane.scaled();
         }
@@ -84,7 +96,7 @@ final class NativeProduct implements AutoCloseable {
         call[8] = usesB.getFirst().rows();
         call[10] = epilogue == Epilogue.ADD ? 1 : 0;
         call[11] = continues ? 1 : 0;
-        call[12] = floats ? 1 : 0;
+        call[12] = !floats ? 0 : NativeSide.fp8(usesA.getFirst().plane()) ? CHAINS : 1;
         multiply(new Request(planesA, planesB, terms, order, floats ? FLOAT_GROUP : GROUP_LENGTH, call, d));
     }
 
@@ -121,6 +133,10 @@ final class NativeProduct implements AutoCloseable {
     }
 
     private void multiply(Request request) {
+        if (request.call()[12] == 1 && isOnce(request)) {
+            multiplyOnce(request);
+            return;
+        }
         int rows = rowsAtATime(request.bytesOfPanelA(), packLimit);
         // Where each panel of B meets all of A at once, it need not be written farther than to the L2 cache.
         boolean once = request.m() <= AREA_ROWS * NativeKernels.PANEL;
@@ -131,6 +147,62 @@ final class NativeProduct implements AutoCloseable {
             try (var a = new NativeSide(runtime.memory(), request.planesA(), request.order(), false, row, endRow)) {
                 multiplyRows(request, a, row, columns);
             }
+        }
+    }
+
+    /** {@return whether each panel of B meets all of A at once, and each side has one plane} */
+    private boolean isOnce(Request request) {
+        int panels = Math.ceilDiv(request.m(), NativeKernels.PANEL);
+        return panels <= AREA_ROWS && request.terms().size() == 1 && panels * request.bytesOfPanelA() <= packLimit;
+    }
+
+    private void multiplyOnce(Request request) {
+        int panels = Math.ceilDiv(request.n(), NativeKernels.PANEL);
+        int columns = Math.min(panels, ONCE_COLUMNS);
+        while (columns > 2 && workers.threads() > 1 && Math.ceilDiv(panels, columns) < 4 * workers.threads()) {
+            columns /= 2; // enough areas that no thread waits long for the last one
+        }
+        int rowsB = Math.min(request.n(), columns * NativeKernels.PANEL);
+        try (var a = new NativeSide(runtime.memory(), request.planesA(), request.order(), false, 0, request.m());
+                var b = new NativeSide(runtime.memory(), request.planesB(), request.order(), true, 0, rowsB)) {
+            multiplyOnce(request, a, b);
+        }
+    }
+
+    /**
+     * Packs A, and multiplies area by area.
+     *
+     * @param b the first area's panels
+     */
+    private void multiplyOnce(Request request, NativeSide a, NativeSide b) {
+        var steps = new NativeSteps(request.order(), request.terms(), a, b, request.groupLength(), STEP);
+        int columns = b.panels();
+        int panels = Math.ceilDiv(request.n(), NativeKernels.PANEL);
+        long[] call = request.call().clone();
+        call[2] = a.panels();
+        call[5] = a.rows();
+        call[6] = request.n();
+        call[9] = steps.groups().length / NativeSteps.GROUP;
+        long bytesA = aligned(a.bytes());
+        long bytesB = (long) columns * NativeKernels.PANEL * FLOAT_GROUP * Float.BYTES;
+        long tiles = (long) a.panels() * columns * TILE_BYTES;
+        long bytesOfSlot = bytesB + tiles * WORK_ARRAYS;
+        int tasks = Math.ceilDiv(panels, columns);
+        int threads = Math.min(workers.threads(), tasks);
+        NativeSide.Packing packing = b.packing(0, request.n(), 0, columns);
+        MemorySegment memory = scratch.lend(bytesA + threads * bytesOfSlot);
+        try {
+            workers.forEach(a.packTasks(), task -> a.pack(kernels, task, memory));
+            workers.forEachSlot(threads, tasks, (slot, task) -> {
+                MemorySegment own = memory.asSlice(bytesA + slot * bytesOfSlot, bytesOfSlot);
+                NativeKernels.Work work = work(own.asSlice(bytesB), tiles, steps);
+                long[] area = call.clone();
+                area[3] = (long) task * columns;
+                area[4] = Math.min(panels, (task + 1L) * columns);
+                kernels.multiplyOnce(area, memory, packing, steps.groups(), steps.steps(), own, work, request.d());
+            });
+        } finally {
+            scratch.giveBack();
         }
     }
 

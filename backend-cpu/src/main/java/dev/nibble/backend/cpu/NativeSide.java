@@ -17,6 +17,7 @@ final class NativeSide implements AutoCloseable {
     private static final int PACK_BLOCK = 4; // longs of PackBlock in gemm.h
 
     private static final int FLOATS = 4; // the first format of floats in gemm.h
+    private static final int FP8 = 6; // the first format of 8-bit floats in gemm.h
 
     private final List<PlaneUse> planes;
     private final SumOrder order;
@@ -144,6 +145,26 @@ final class NativeSide implements AutoCloseable {
         int tasksOfPlane = Math.ceilDiv(panels, TASK_PANELS);
         int index = task / tasksOfPlane;
         int from = task % tasksOfPlane * TASK_PANELS;
+        Packing packing = packing(index, rows, from, Math.min(panels, from + TASK_PANELS));
+        byte[] own = planes.get(index).plane().masked() ? statesOf(index) : states;
+        kernels.pack(packing.call(), packing.blocks(), packing.codes(), own, out);
+    }
+
+    /**
+     * What the library is told about packing.
+     *
+     * @param call {@code PackCall} of gemm.h after the level
+     * @param blocks {@code PackBlock} of gemm.h, [blocks][4]
+     * @param codes the array of a plane
+     */
+    record Packing(long[] call, long[] blocks, MemorySegment codes) {}
+
+    /**
+     * {@return how panels of a plane are packed}
+     *
+     * @param count rows of the operand from the first one on
+     */
+    Packing packing(int index, int count, int fromPanel, int toPanel) {
         HostPlane plane = planes.get(index).plane();
         long[] call = new long[PACK_CALL];
         call[1] = right ? 1 : 0;
@@ -151,13 +172,12 @@ final class NativeSide implements AutoCloseable {
         call[3] = plane.transposed() ? 1 : 0;
         call[4] = plane.pitch();
         call[5] = firstRow;
-        call[6] = rows;
-        call[7] = from;
-        call[8] = Math.min(panels, from + TASK_PANELS);
+        call[6] = count;
+        call[7] = fromPanel;
+        call[8] = toPanel;
         call[9] = order.blocks().size();
         call[10] = panels;
-        byte[] own = plane.masked() ? statesOf(index) : states;
-        kernels.pack(call, blocks[index], array(plane.codes()), own, out);
+        return new Packing(call, blocks[index], array(plane.codes()));
     }
 
     private static MemorySegment array(HostTensor codes) {
@@ -182,11 +202,18 @@ final class NativeSide implements AutoCloseable {
             case E3M0 -> 3;
             case FP32 -> FLOATS;
             case BF16 -> FLOATS + 1;
-            case E4M0, E4M3, E5M2, FP16, INT32 -> -1;
+            case E4M3 -> FP8;
+            case E5M2 -> FP8 + 1;
+            case E4M0, FP16, INT32 -> -1;
         };
     }
 
-    /** {@return whether a plane is multiplied as floats, without scales} */
+    /** {@return whether a plane's codes are 8-bit floats} */
+    static boolean fp8(HostPlane plane) {
+        return format(plane.codes().dtype()) >= FP8;
+    }
+
+    /** {@return whether a plane is multiplied as floats; those of 8 bits have scales} */
     static boolean floats(HostPlane plane) {
         return format(plane.codes().dtype()) >= FLOATS;
     }

@@ -48,12 +48,16 @@ final class PhiloxLanes {
         return first & 3;
     }
 
+    /** {@return the last word of the counter} */
+    static int address(RandomStream stream) {
+        return stream.site() << 12 | stream.role().code() << 8 | stream.purpose() << 4 | stream.sample();
+    }
+
     private static void quads(RandomStream stream, int quad, int[] words, int at) {
-        int address = stream.site() << 12 | stream.role().code() << 8 | stream.purpose() << 4 | stream.sample();
         // Element numbers are below 2^31: the counter's second word has nothing of them.
         LongVector c0 = COUNT.add(quad & LOW_32);
         LongVector c1 = LongVector.broadcast(LANES, stream.microBatch() << 8 & LOW_32);
-        LongVector c3 = LongVector.broadcast(LANES, address & LOW_32);
+        LongVector c3 = LongVector.broadcast(LANES, address(stream) & LOW_32);
         // C2 multiplies 32 by 32 bits, three times as fast as 64 by 64, where it sees both inputs masked.
         LongVector m0 = LongVector.broadcast(LANES, MULTIPLIER_0).and(LOW_32);
         LongVector m1 = LongVector.broadcast(LANES, MULTIPLIER_1).and(LOW_32);

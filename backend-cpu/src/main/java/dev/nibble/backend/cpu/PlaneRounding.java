@@ -11,6 +11,7 @@ import java.util.List;
 /**
  * How the elements of a matrix become codes of at most 8 bits.
  *
+ * @param plane format and rounding
  * @param passes round them
  * @param drawn whether they draw a number for each element
  * @param stream the numbers
@@ -21,6 +22,7 @@ import java.util.List;
  * @param codes receive them: one plane, or an upper and a lower digit, [rows, cols] each
  */
 record PlaneRounding(
+        PlaneSpec plane,
         List<Pass> passes,
         boolean drawn,
         RandomStream stream,
@@ -32,6 +34,7 @@ record PlaneRounding(
     static PlaneRounding of(PlaneSpec plane, RandomStream stream, List<HostTensor> codes) {
         boolean digit = plane.source() instanceof PlaneSource.Digit;
         return new PlaneRounding(
+                plane,
                 Pass.rounding(plane),
                 Pass.isStochastic(plane.rounding()),
                 stream,

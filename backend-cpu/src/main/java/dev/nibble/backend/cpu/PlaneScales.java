@@ -48,8 +48,8 @@ record PlaneScales(float[] scales, float[] multipliers, float divisor, boolean n
                 new float[] {scale.scale()}, new float[] {scale.multiplier()}, scale.divisor(), isNumber(scale, amax));
     }
 
-    /** 0 · infinity is none. */
-    private static boolean isNumber(GroupScale scale, float amax) {
+    /** {@return whether scaled elements are numbers: 0 · infinity is none} */
+    static boolean isNumber(GroupScale scale, float amax) {
         return scale.multiplier() == 0 || (Float.isFinite(amax) && Float.isFinite(scale.multiplier()));
     }
 

@@ -47,8 +47,14 @@ final class PlaneSet implements AutoCloseable {
         PlaneSpec first = operand.planes().getFirst();
         grid = BlockGrid.of(ScaleGrid.of(operand.contraction(), first.granularity(), rows, cols), rows, cols);
         purpose = call.spec().purpose(operand.contraction());
-        matrix = new MatrixRounding(call.workers());
-        amaxes = source.transformed() ? transformAndRound(first) : BlockAmax.of(call.workers(), grid, source.values());
+        matrix = new MatrixRounding(call.workers(), call.kernels());
+        if (source.transformed()) {
+            amaxes = transformAndRound(first);
+        } else if (StripRounding.takes(first, grid)) {
+            amaxes = measureAndRound(first);
+        } else {
+            amaxes = BlockAmax.of(call.workers(), grid, source.values());
+        }
     }
 
     /** {@return amax of each block, in the grid's order} */
@@ -82,6 +88,15 @@ final class PlaneSet implements AutoCloseable {
         MatrixRounding.Found found = matrix.roundTransformed(rounding, grid.rows(), source, scales);
         rounded = Optional.of(new Rounded(codes, found.beyond()));
         return new float[] {found.amax()};
+    }
+
+    /** {@return amax of each block; the plane is made in the same pass} */
+    private float[] measureAndRound(PlaneSpec plane) {
+        HostTensor codes = codes(plane);
+        PlaneRounding rounding = PlaneRounding.of(plane, call.stream(purpose, 0), List.of(codes));
+        var strips = new StripRounding(call, rounding, grid, source.values());
+        planes.put(plane, new QuantizedPlane(plane, grid, codes, strips.scales(), NO_MASK));
+        return strips.amaxes();
     }
 
     private QuantizedPlane value(PlaneSpec plane, int sample, QuantizeStatistics statistics) {
@@ -131,7 +146,7 @@ final class PlaneSet implements AutoCloseable {
 
     private QuantizedPlane residual(
             PlaneSpec plane, PlaneSource.Residual residual, QuantizedPlane first, QuantizeStatistics statistics) {
-        var rest = new BlockResidual(call.workers(), grid, source.values(), amaxes, first.codes(), first.scales());
+        var rest = new BlockResidual(call, grid, source.values(), amaxes, first.codes(), first.scales());
         float[] metric = rest.metric(residual.criterion()); // in the grid's order
         byte[] mask = rest.mask(metric, statistics.threshold(residual.threshold(), metric, call.state()));
         statistics.decide(amaxes, mask);

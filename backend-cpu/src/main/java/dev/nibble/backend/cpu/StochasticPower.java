@@ -43,9 +43,9 @@ record StochasticPower(DType format, int largest) implements Pass {
     /** Writes 2^u to {@code spare}. */
     private static void powers(Stretch stretch) {
         for (int i = 0; i < stretch.count; i += WholeLanes.LANES.length()) {
-            FloatVector u = WholeLanes.uniform(stretch.words, stretch.wordAt + i);
-            VectorExp.exp(u.mul(LN_2)).intoArray(stretch.spare, i);
+            WholeLanes.uniform(stretch.words, stretch.wordAt + i).intoArray(stretch.spare, i);
         }
+        VectorExp.exp(stretch.spare, 0, stretch.count, LN_2, 0f, stretch.spare, 0);
     }
 
     /**

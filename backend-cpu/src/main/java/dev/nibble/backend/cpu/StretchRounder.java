@@ -2,7 +2,6 @@ package dev.nibble.backend.cpu;
 
 import dev.nibble.host.HostTensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -97,19 +96,6 @@ final class StretchRounder {
             for (Pass pass : passes) {
                 pass.run(stretch);
             }
-        }
-    }
-
-    /** Writes code 0 to neighbouring elements of a row. */
-    void zero(int length, int toRow, int toCol) {
-        for (byte[] plane : stretch.codes) {
-            Arrays.fill(plane, 0, Math.min(length, PART), (byte) 0);
-        }
-        row = toRow;
-        for (int done = 0; done < length; done += PART) {
-            col = toCol + done;
-            stretch.count = Math.min(PART, length - done);
-            store(stretch);
         }
     }
 }

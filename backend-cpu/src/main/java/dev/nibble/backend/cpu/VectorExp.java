@@ -19,21 +19,31 @@ final class VectorExp implements Exponentials {
 
     VectorExp() {}
 
-    /** {@return e^x} */
-    static FloatVector exp(FloatVector x) {
-        FloatVector bounded = x.min(Exp.HIGHEST).max(Exp.LOWEST);
-        FloatVector shifted = bounded.fma(all(Exp.INVERSE_LN2), all(Exp.ROUNDER));
-        FloatVector n = shifted.sub(Exp.ROUNDER);
-        FloatVector r = n.fma(all(-Exp.LN2_LOW), n.fma(all(-Exp.LN2_HIGH), bounded));
-        FloatVector p = r.fma(all(Exp.C6), all(Exp.C5));
-        p = r.fma(p, all(Exp.C4));
-        p = r.fma(p, all(Exp.C3));
-        p = r.fma(p, all(Exp.C2));
-        p = r.fma(p, all(1f));
-        p = r.fma(p, all(1f));
-        IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(Exp.ROUNDER));
-        IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
-        return p.mul(powerOfTwo(half)).mul(powerOfTwo(exponent.sub(half)));
+    /**
+     * Writes {@code exp(x[from + i] · factor - subtrahend)} to {@code y[to + i]}, each operation rounded. Whole vectors are
+     * read and written; x and y may be the same.
+     */
+    // All of it is in the loop: as a method of its own the exponential is so long that C2 may leave it out of line, and
+    // then
+    // every vector that goes there and back is boxed.
+    static void exp(float[] x, int from, int length, float factor, float subtrahend, float[] y, int to) {
+        for (int i = 0; i < length; i += LANES) {
+            FloatVector t =
+                    FloatVector.fromArray(SPECIES, x, from + i).mul(factor).sub(subtrahend);
+            FloatVector bounded = t.min(Exp.HIGHEST).max(Exp.LOWEST);
+            FloatVector shifted = bounded.fma(all(Exp.INVERSE_LN2), all(Exp.ROUNDER));
+            FloatVector n = shifted.sub(Exp.ROUNDER);
+            FloatVector r = n.fma(all(-Exp.LN2_LOW), n.fma(all(-Exp.LN2_HIGH), bounded));
+            FloatVector p = r.fma(all(Exp.C6), all(Exp.C5));
+            p = r.fma(p, all(Exp.C4));
+            p = r.fma(p, all(Exp.C3));
+            p = r.fma(p, all(Exp.C2));
+            p = r.fma(p, all(1f));
+            p = r.fma(p, all(1f));
+            IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(Exp.ROUNDER));
+            IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
+            p.mul(powerOfTwo(half)).mul(powerOfTwo(exponent.sub(half))).intoArray(y, to + i);
+        }
     }
 
     private static FloatVector all(float value) {
@@ -47,9 +57,7 @@ final class VectorExp implements Exponentials {
     @Override
     public void exp(float[] x, int from, int length, float subtrahend, float[] y) {
         int whole = SPECIES.loopBound(length);
-        for (int i = 0; i < whole; i += LANES) {
-            exp(FloatVector.fromArray(SPECIES, x, from + i).sub(subtrahend)).intoArray(y, i);
-        }
+        exp(x, from, whole, 1f, subtrahend, y, 0);
         for (int i = whole; i < length; i++) {
             y[i] = Exp.exp(x[from + i] - subtrahend);
         }
@@ -58,9 +66,9 @@ final class VectorExp implements Exponentials {
     @Override
     public void sigmoid(float[] x, int from, int length, float[] y) {
         int whole = SPECIES.loopBound(length);
+        exp(x, from, whole, -1f, 0f, y, 0);
         for (int i = 0; i < whole; i += LANES) {
-            FloatVector e = exp(FloatVector.fromArray(SPECIES, x, from + i).neg());
-            all(1f).div(e.add(1f)).intoArray(y, i);
+            all(1f).div(FloatVector.fromArray(SPECIES, y, i).add(1f)).intoArray(y, i);
         }
         for (int i = whole; i < length; i++) {
             y[i] = 1f / (1f + Exp.exp(-x[from + i]));

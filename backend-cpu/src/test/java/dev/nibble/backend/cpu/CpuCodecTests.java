@@ -9,6 +9,7 @@ import dev.nibble.quant.TensorCodec;
 import dev.nibble.reference.ReferenceCodec;
 import dev.nibble.spi.EncodedTensor;
 import dev.nibble.tensor.Tensor;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -33,7 +34,10 @@ class CpuCodecTests {
     };
 
     private static void assertSameAsReference(int bits, float[] x, int rows, int cols) {
-        TensorCodec codec = new TensorCodec(bits);
+        assertSameAsReference(new TensorCodec(bits), x, rows, cols);
+    }
+
+    private static void assertSameAsReference(TensorCodec codec, float[] x, int rows, int cols) {
         TestScope scope = TestScope.create();
         Tensor tensor = scope.floats(x, rows, cols);
         ReferenceCodec plain = new ReferenceCodec();
@@ -43,7 +47,7 @@ class CpuCodecTests {
             try (Workers workers = new Workers(threads)) {
                 ReferenceCodec fast = new ReferenceCodec(workers::forEach, new CpuCodec());
                 EncodedTensor actual = fast.encode(scope, codec, tensor);
-                String what = bits + " bits, " + rows + " x " + cols + " on " + threads + " threads";
+                String what = codec + ", " + rows + " x " + cols + " on " + threads + " threads";
                 assertArrayEquals(
                         HostTensor.of(expected.codes()).bytes(),
                         HostTensor.of(actual.codes()).bytes(),
@@ -61,6 +65,20 @@ class CpuCodecTests {
     void normalValues(int rows, int cols) {
         for (int bits : new int[] {8, 10, 12, 16}) {
             assertSameAsReference(bits, Fixture.normal(rows * cols, cols), rows, cols);
+        }
+    }
+
+    /** Every upper half of an FP32, and what lies just below, at and above half way to the next. */
+    @Test
+    void everyBf16AndEveryTie() {
+        float[] x = new float[(1 << 16) * 4]; // [2048, 128]
+        int[] lower = {0, 0x7FFF, 0x8000, 0x8001};
+        for (int i = 0; i < x.length; i++) {
+            x[i] = Float.intBitsToFloat(i >> 2 << 16 | lower[i & 3]);
+        }
+        assertSameAsReference(TensorCodec.BF16, x, x.length / 128, 128);
+        for (int cols : new int[] {1, 13, 127, 129}) {
+            assertSameAsReference(TensorCodec.BF16, Fixture.normal(5 * cols, cols), 5, cols);
         }
     }
 
@@ -104,15 +122,20 @@ class CpuCodecTests {
         ReferenceCodec plain = new ReferenceCodec();
         try (Workers workers = new Workers(1)) {
             ReferenceCodec fast = new ReferenceCodec(workers::forEach, new CpuCodec());
-            for (int bits : new int[] {8, 10, 12, 16}) {
+            for (TensorCodec codec : List.of(
+                    new TensorCodec(8),
+                    new TensorCodec(10),
+                    new TensorCodec(12),
+                    new TensorCodec(16),
+                    TensorCodec.BF16)) {
                 double fastest = Double.POSITIVE_INFINITY;
                 double slowest = Double.POSITIVE_INFINITY;
                 long end = System.nanoTime() + 5_000_000_000L; // for a loaded machine that compiles late
                 for (int round = 0; round < 30 || (System.nanoTime() < end && fastest > slowest); round++) {
-                    fastest = Math.min(fastest, seconds(fast, scope, new TensorCodec(bits), x));
-                    slowest = Math.min(slowest, seconds(plain, scope, new TensorCodec(bits), x));
+                    fastest = Math.min(fastest, seconds(fast, scope, codec, x));
+                    slowest = Math.min(slowest, seconds(plain, scope, codec, x));
                 }
-                assertTrue(fastest < slowest, "%d bits: %.2g s, plain %.2g s".formatted(bits, fastest, slowest));
+                assertTrue(fastest < slowest, "%s: %.2g s, plain %.2g s".formatted(codec, fastest, slowest));
             }
         }
     }

@@ -97,6 +97,27 @@ class CpuGemmTests {
     }
 
     @Test
+    void floatsOfFewRowsAndManyColumnsEqualThePlainCode() {
+        // Several areas of eight panels, groups of 256, and the last and first number of rows of either way to pack.
+        int[][] sizes = {{1, 600, 300}, {33, 321, 17}, {127, 129, 513}, {256, 290, 128}, {257, 290, 40}};
+        for (int threads = 1; threads <= 2; threads++) {
+            try (Fixture fixture = new Fixture(threads)) {
+                for (DType format : List.of(DType.FP32, DType.BF16)) {
+                    for (Product product : Product.values()) {
+                        PlaneSpec plane = PlaneSpec.unscaled(format);
+                        OperandSpec a = Fixture.spec(product.contractionA(), plane);
+                        OperandSpec b = Fixture.spec(product.contractionB(), plane);
+                        for (int[] size : sizes) {
+                            GemmSpec spec = GemmSpec.of(product, size[0] % 2 == 0 ? Epilogue.ADD : Epilogue.STORE);
+                            assertEqualToPlain(fixture, fixture.gemm, spec, a, b, size);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
     void longWeightGradientIsSummedInParts() {
         int[] size = {40, 70, 4500};
         try (Fixture fixture = new Fixture(2)) {

@@ -53,6 +53,20 @@ class CpuNeuralTests {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {1, 262143, 262144, 262145, 600001})
+    void zeroIsWrittenToAllElements(int length) {
+        TestScope scope = TestScope.create();
+        for (int threads = 1; threads <= 2; threads++) {
+            try (Workers workers = new Workers(threads)) {
+                HostTensor x = scope.normal(1, 1, length);
+                Arrays.fill(floats(x), Float.NaN);
+                new CpuNeural(scope.runtime(), workers, NativeLibrary.outcome().kernels()).zero(scope, x);
+                TestScope.assertSameBits("zeros", new float[length], floats(x));
+            }
+        }
+    }
+
     private static List<Tensor> attend(NeuralOps ops, TestScope scope, AttentionShape shape, Tensor qkv) {
         Saved forward = ops.attention(scope, qkv, shape);
         Tensor dy = scope.normal(2, shape.tokens(), shape.width());

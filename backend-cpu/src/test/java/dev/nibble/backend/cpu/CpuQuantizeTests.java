@@ -91,6 +91,23 @@ class CpuQuantizeTests {
     }
 
     @Test
+    void matricesOfSeveralStripsEqualThePlainCode() {
+        int rows = 130;
+        int cols = 2051; // several strips of 128 rows, and parts of rows that end within a line
+        try (Fixture fixture = new Fixture(3)) {
+            Tensor x = fixture.tensor(rows, cols, Fixture.normal(rows * cols, 17));
+            for (Granularity granularity : GRANULARITIES) {
+                PlaneSpec first = Fixture.int8(granularity, Rounding.STOCHASTIC);
+                PlaneSpec rest = PlaneSpec.residual(first, new Threshold.ExactQuantile(0.5));
+                QuantizeSpec two = QuantizeSpec.both(Role.INPUT, List.of(first, rest));
+                QuantizeCheck.assertEqualToPlain(fixture, two, x, Fixture.NO_STATE);
+                QuantizeSpec one = QuantizeSpec.both(Role.INPUT, List.of(Fixture.fp8(DType.E5M2, granularity)));
+                QuantizeCheck.assertEqualToPlain(fixture, one, x, Fixture.NO_STATE);
+            }
+        }
+    }
+
+    @Test
     void residualPlanesEqualThePlainCode() {
         for (Granularity granularity : GRANULARITIES) {
             for (PlaneSpec first : List.of(Fixture.int8(granularity), Fixture.fp8(DType.E4M3, granularity))) {

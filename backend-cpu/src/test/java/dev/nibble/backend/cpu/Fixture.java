@@ -17,6 +17,7 @@ import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
 import dev.nibble.quant.Threshold;
 import dev.nibble.reference.ReferenceCodec;
+import dev.nibble.reference.ReferenceConvolution;
 import dev.nibble.reference.ReferenceGemm;
 import dev.nibble.reference.ReferenceNeural;
 import dev.nibble.reference.ReferenceOptimizer;
@@ -32,6 +33,7 @@ import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -46,7 +48,10 @@ final class Fixture implements AutoCloseable {
     final HostRuntime runtime = new HostRuntime(SEED, false);
     final QuantizeOps plainQuantize = new ReferenceQuantize(runtime);
     final GemmBackend plainGemm = new ReferenceGemm(runtime);
+    /** Without the native library. */
     final QuantizeOps quantize;
+    /** Each path, by its name. */
+    final Map<String, QuantizeOps> quantizers = new LinkedHashMap<>();
     /** The portable path alone. */
     final CpuGemm portable;
     /** All paths, which must agree. */
@@ -58,7 +63,12 @@ final class Fixture implements AutoCloseable {
 
     Fixture(int threads) {
         workers = new Workers(threads);
-        quantize = new CpuQuantize(runtime, workers);
+        quantize = new CpuQuantize(runtime, workers, Optional.empty());
+        quantizers.put("portable", quantize);
+        NativeLibrary.outcome()
+                .kernels()
+                .ifPresent(
+                        kernels -> quantizers.put("native", new CpuQuantize(runtime, workers, Optional.of(kernels))));
         portable = new CpuGemm(runtime, workers, Optional.empty());
         gemm = new AllPaths(portable, AllPaths.natives(kernels -> new CpuGemm(runtime, workers, Optional.of(kernels))));
         backend = new HostBackend(
@@ -69,6 +79,7 @@ final class Fixture implements AutoCloseable {
                         quantize,
                         gemm,
                         new ReferenceNeural(runtime),
+                        new ReferenceConvolution(runtime, workers::forEach),
                         new ReferenceCodec(),
                         new ReferenceOptimizer(runtime),
                         workers::close));

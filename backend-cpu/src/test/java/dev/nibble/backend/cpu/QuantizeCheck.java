@@ -55,19 +55,25 @@ final class QuantizeCheck {
         return values;
     }
 
+    /** Compares each path. */
     static void assertEqualToPlain(Fixture fixture, QuantizeSpec spec, Tensor x, DeviceState state) {
-        try (Quantized expected = fixture.plainQuantize.quantize(fixture.scope, spec, Fixture.SITE, x, state);
-                Quantized actual = fixture.quantize.quantize(fixture.scope, spec, Fixture.SITE, x, state)) {
-            for (OperandSpec operand : spec.operands()) {
-                Fixture.assertSameOperand(
-                        HostOperand.of(expected.operand(operand.contraction())),
-                        HostOperand.of(actual.operand(operand.contraction())),
-                        x.shape() + " " + operand);
-            }
-            Fixture.assertSameBits(
-                    HostTensor.floats(expected.statistics()),
-                    HostTensor.floats(actual.statistics()),
-                    x.shape() + " " + spec);
+        try (Quantized expected = fixture.plainQuantize.quantize(fixture.scope, spec, Fixture.SITE, x, state)) {
+            fixture.quantizers.forEach((path, quantize) -> {
+                try (Quantized actual = quantize.quantize(fixture.scope, spec, Fixture.SITE, x, state)) {
+                    assertSame(spec, expected, actual, path + " " + x.shape());
+                }
+            });
         }
+    }
+
+    private static void assertSame(QuantizeSpec spec, Quantized expected, Quantized actual, String what) {
+        for (OperandSpec operand : spec.operands()) {
+            Fixture.assertSameOperand(
+                    HostOperand.of(expected.operand(operand.contraction())),
+                    HostOperand.of(actual.operand(operand.contraction())),
+                    what + " " + operand);
+        }
+        Fixture.assertSameBits(
+                HostTensor.floats(expected.statistics()), HostTensor.floats(actual.statistics()), what + " " + spec);
     }
 }

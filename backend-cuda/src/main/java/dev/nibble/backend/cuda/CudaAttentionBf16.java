@@ -4,6 +4,7 @@ import static dev.nibble.reference.OperandChecks.requireMatrix;
 import static dev.nibble.reference.OperandChecks.requirePacked;
 import static dev.nibble.reference.OperandChecks.requireVector;
 
+import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.NeuralOps.Saved;
 import dev.nibble.spi.StepScope;
@@ -59,6 +60,20 @@ final class CudaAttentionBf16 implements DeviceAttention {
                 .toList();
     }
 
+    private void note(String product, AttentionShape shape, boolean missing) {
+        String asked = "bf16 x bf16";
+        runtime.log()
+                .launched(new ExecutionRow(
+                        "attention",
+                        product,
+                        asked,
+                        missing ? "fp32 x fp32" : asked,
+                        missing ? "cuda-attention" : "cuda-bf16-attention",
+                        missing ? "fp32" : "operands rounded to bf16, fp32 sums on tensor cores",
+                        true,
+                        missing ? "heads of " + shape.headSize() + " features have no kernel in BF16" : ""));
+    }
+
     private static long blocks(AttentionShape shape) {
         long blocks = Math.ceilDiv(shape.sequence(), QUERIES) * AttentionDescription.tasks(shape);
         return Math.min(Integer.MAX_VALUE, blocks);
@@ -85,6 +100,7 @@ final class CudaAttentionBf16 implements DeviceAttention {
     public Saved forward(StepScope scope, Tensor qkv, AttentionShape shape) {
         requirePacked("qkv", qkv, shape);
         List<Kernels> serving = kernels(shape);
+        note("output", shape, serving.isEmpty());
         if (serving.isEmpty()) {
             return exact.forward(scope, qkv, shape);
         }
@@ -112,6 +128,7 @@ final class CudaAttentionBf16 implements DeviceAttention {
         requireMatrix("output of the forward pass", forward.output(), shape.tokens(), shape.width());
         requireVector("logs of the forward pass", forward.saved(), shape.heads() * shape.tokens());
         List<Kernels> serving = kernels(shape);
+        note("gradInput", shape, serving.isEmpty());
         if (serving.isEmpty()) {
             return exact.backward(scope, gradOutput, qkv, forward, shape);
         }

@@ -4,8 +4,10 @@ import dev.nibble.report.ExecutionLog;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.CodecOps;
+import dev.nibble.spi.ConvolutionOps;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.GemmBackend;
+import dev.nibble.spi.MemoryLayout;
 import dev.nibble.spi.MemoryUse;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.NonFinite;
@@ -33,22 +35,25 @@ final class CudaBackend implements Backend {
     private final QuantizeOps quantization;
     private final GemmBackend gemm;
     private final NeuralOps neural;
+    private final ConvolutionOps convolution;
     private final CodecOps codec;
     private final OptimizerOps optimizer;
     private Optional<CudaScope> step = Optional.empty();
     private boolean open = true;
 
-    private CudaBackend(CudaRuntime runtime) {
+    private CudaBackend(CudaRuntime runtime, DType attention) {
         this.runtime = runtime;
         this.quantization = new CudaQuantize(runtime);
         this.gemm = new CudaGemm(runtime);
-        this.neural = new CudaNeural(runtime);
+        this.neural = new CudaNeural(runtime, attention);
+        this.convolution = new CudaConvolution(runtime);
         this.codec = new CudaCodec(runtime);
         this.optimizer = new CudaOptimizer(runtime);
     }
 
     static CudaBackend open(BackendOptions options, CudaSettings settings) {
-        return new CudaBackend(new CudaRuntime(CudaDevice.open(DEVICE), settings, options.seed(), options.strict()));
+        CudaRuntime runtime = new CudaRuntime(CudaDevice.open(DEVICE), settings, options.seed(), options.strict());
+        return new CudaBackend(runtime, options.attention());
     }
 
     /** {@return what the operations share: for tests} */
@@ -93,6 +98,7 @@ final class CudaBackend implements Backend {
             }
             CudaTensor tensor =
                     runtime.memory().allocate(vector.name(), DType.FP32, Shape.of(values.length), MemoryTag.STATE);
+            tensor.noteScalar(values);
             runtime.staging().write(tensor.address(), values, 0, values.length);
             tensors.put(vector.name(), tensor);
         }
@@ -104,6 +110,7 @@ final class CudaBackend implements Backend {
         requireOpen();
         long address = CudaTensor.floats(tensor);
         requireLength(tensor, values.length);
+        CudaTensor.of(tensor).noteScalar(values);
         runtime.staging().write(address, values, 0, values.length);
     }
 
@@ -112,6 +119,7 @@ final class CudaBackend implements Backend {
         requireOpen();
         long address = CudaTensor.ints(tensor);
         requireLength(tensor, values.length);
+        CudaTensor.of(tensor).noteRange(values);
         runtime.staging().write(address, values, 0, values.length);
     }
 
@@ -219,6 +227,12 @@ final class CudaBackend implements Backend {
     }
 
     @Override
+    public ConvolutionOps convolution() {
+        requireOpen();
+        return convolution;
+    }
+
+    @Override
     public CodecOps codec() {
         requireOpen();
         return codec;
@@ -233,6 +247,11 @@ final class CudaBackend implements Backend {
     @Override
     public ExecutionLog log() {
         return runtime.log();
+    }
+
+    @Override
+    public MemoryLayout memoryLayout() {
+        return new MemoryLayout(true, CudaMemory.TILE, DeviceArena.UNIT);
     }
 
     @Override

@@ -55,7 +55,7 @@ final class CudaCodec implements CodecOps {
             Tensor codes,
             Tensor scales,
             Tensor about) {
-        long groups = rows * codec.scales(cols);
+        long groups = rows * codec.groups(cols);
         if (groups == 0) {
             return;
         }
@@ -67,6 +67,7 @@ final class CudaCodec implements CodecOps {
                 .i64(cols)
                 .i64(codec.rowBytes(cols))
                 .i32(codec.bits())
+                .i32(codec.form().ordinal())
                 .about(about);
         runtime.kernels().get("codec", function).launch(groups * 32, BLOCK, args);
     }

@@ -19,6 +19,9 @@ final class CudaDevice {
     private static final Map<Integer, CudaDevice> OPEN = new HashMap<>();
     private static final Set<Integer> FATAL = Set.of(
             CUresult.CUDA_ERROR_ECC_UNCORRECTABLE,
+            CUresult.CUDA_ERROR_NVLINK_UNCORRECTABLE,
+            CUresult.CUDA_ERROR_CONTEXT_IS_DESTROYED,
+            CUresult.CUDA_ERROR_EXTERNAL_DEVICE,
             CUresult.CUDA_ERROR_ILLEGAL_ADDRESS,
             CUresult.CUDA_ERROR_LAUNCH_TIMEOUT,
             CUresult.CUDA_ERROR_ASSERT,
@@ -27,7 +30,8 @@ final class CudaDevice {
             CUresult.CUDA_ERROR_MISALIGNED_ADDRESS,
             CUresult.CUDA_ERROR_INVALID_ADDRESS_SPACE,
             CUresult.CUDA_ERROR_INVALID_PC,
-            CUresult.CUDA_ERROR_LAUNCH_FAILED);
+            CUresult.CUDA_ERROR_LAUNCH_FAILED,
+            CUresult.CUDA_ERROR_UNKNOWN); // the last: a device that is gone from its bus
 
     private final Driver driver;
     private final int ordinal;
@@ -45,13 +49,16 @@ final class CudaDevice {
         this.driver = driver;
         this.ordinal = ordinal;
         NativeLoader.load();
+        int started = driver.start();
+        if (started != CUresult.CUDA_SUCCESS) {
+            throw new NotAvailableException("backend cuda is not available: cuInit gives " + CUresult.stringFor(started)
+                    + " (" + started + ")");
+        }
         name = driver.deviceName(ordinal);
-        major = driver.attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, ordinal);
-        minor = driver.attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, ordinal);
-        processors = driver.attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, ordinal);
-        largestShared =
-                driver.attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, ordinal);
-        check(JCudaDriver.cuInit(0), "cuInit");
+        major = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+        minor = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+        processors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+        largestShared = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
         CUdevice device = new CUdevice();
         check(JCudaDriver.cuDeviceGet(device, ordinal), "cuDeviceGet");
         check(JCudaDriver.cuDevicePrimaryCtxRetain(context, device), "cuDevicePrimaryCtxRetain");
@@ -160,6 +167,12 @@ final class CudaDevice {
                 JCudaDriver.cuModuleLoadData(module, KernelImages.image(architecture, file)),
                 "cuModuleLoadData(%s for %s)".formatted(file, architecture));
         return module;
+    }
+
+    private int attribute(int number) {
+        int value = driver.attribute(number, ordinal);
+        check(Math.max(0, -value), "cuDeviceGetAttribute(" + number + ")");
+        return value;
     }
 
     private void check(int code, String call) {

@@ -10,7 +10,7 @@ import dev.nibble.spi.DeviceState;
 /** Learned steps on the device, bit-equal to {@code ReferenceLearnedStep}: learned_step.cu. */
 final class CudaLearnedStep {
     private static final String FILE = "learned_step";
-    private static final int WARP = 32;
+    private static final int FINISH_BLOCK = 1024; // threads of what adds the sums of rows
     private static final int HALF_WARPS = QuantizeKernels.BLOCK / 16; // rows that a block takes at once
     private static final int CHUNK = 4096; // elements of a block of the transform
 
@@ -139,6 +139,6 @@ final class CudaLearnedStep {
     }
 
     private void one(String function, Args args) {
-        runtime.kernels().get(FILE, function).launch(1, 1, 1, WARP, 0, args);
+        runtime.kernels().get(FILE, function).launch(1, 1, 1, FINISH_BLOCK, 0, args);
     }
 }

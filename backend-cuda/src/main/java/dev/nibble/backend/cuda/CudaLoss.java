@@ -32,6 +32,7 @@ final class CudaLoss {
         int vocabulary = OperandChecks.cols(logits);
         requireVector("targets", targets, rows);
         requireVector("loss", loss, 1);
+        CudaTensor.requireBelow("targets", targets, vocabulary);
         long chunks = Math.ceilDiv(rows, CHUNK_ROWS);
         try (CudaTensor losses = runtime.memory().scratch("losses of rows", rows * Double.BYTES);
                 CudaTensor partials = runtime.memory().scratch("losses of chunks", chunks * Double.BYTES)) {
@@ -88,6 +89,7 @@ final class CudaLoss {
         long rows = logits.shape().rows();
         requireVector("targets", targets, rows);
         requireVector("count", count, 1);
+        CudaTensor.requireBelow("targets", targets, OperandChecks.cols(logits));
         try (CudaTensor right = runtime.memory().scratch("right answers", rows * Integer.BYTES)) {
             Args args = runtime.args()
                     .pointer(CudaTensor.floats(logits))

@@ -17,7 +17,6 @@ import dev.nibble.tensor.Tensor;
  * lie outside their table cannot be refused here, since they are on the device: they become NaN.
  */
 final class CudaNeural implements NeuralOps {
-    private static final String ATTENTION = "nibble.cuda.attention"; // system property: FP32 or BF16
     private static final int BLOCK = 256;
     private static final int ROW_BLOCK = 192; // threads that copy or turn a row
     private static final int MOST_BUCKETS = 512; // of rows of a table: each of them looks at all tokens
@@ -25,17 +24,15 @@ final class CudaNeural implements NeuralOps {
 
     private final CudaRuntime runtime;
     private final CudaNorm norm;
+    private final CudaRows rowOperations;
     private final DeviceAttention attention;
     private final CudaLoss loss;
     private final RotaryAngles angles;
 
-    CudaNeural(CudaRuntime runtime) {
-        this(runtime, DeviceAttention.Arithmetic.valueOf(System.getProperty(ATTENTION, "FP32")));
-    }
-
-    CudaNeural(CudaRuntime runtime, DeviceAttention.Arithmetic arithmetic) {
+    CudaNeural(CudaRuntime runtime, DType arithmetic) {
         this.runtime = runtime;
         this.norm = new CudaNorm(runtime);
+        this.rowOperations = new CudaRows(runtime);
         this.attention = DeviceAttention.of(runtime, arithmetic);
         this.loss = new CudaLoss(runtime);
         this.angles = new RotaryAngles(runtime);
@@ -77,6 +74,7 @@ final class CudaNeural implements NeuralOps {
     public Tensor embedding(StepScope scope, Tensor ids, Tensor table) {
         long tokens = ids.shape().elements();
         int width = OperandChecks.cols(table);
+        CudaTensor.requireBelow("ids", ids, OperandChecks.rows(table));
         Tensor y = scope.allocate("embedding", DType.FP32, Shape.of(tokens, width));
         Args args = runtime.args()
                 .pointer(CudaTensor.ints(ids))
@@ -96,6 +94,7 @@ final class CudaNeural implements NeuralOps {
         int vocabulary = OperandChecks.rows(gradTable);
         int width = OperandChecks.cols(gradTable);
         requireMatrix("gradOutput", gradOutput, tokens, width);
+        CudaTensor.requireBelow("ids", ids, vocabulary);
         int buckets = Math.min(vocabulary, MOST_BUCKETS);
         if (buckets == 0 || width == 0) {
             return;
@@ -123,6 +122,21 @@ final class CudaNeural implements NeuralOps {
     public Tensor rmsNormBackward(
             StepScope scope, Tensor gradOutput, Tensor x, Tensor inverseRms, Tensor weight, Tensor gradWeight) {
         return norm.backward(scope, gradOutput, x, inverseRms, weight, gradWeight);
+    }
+
+    @Override
+    public Tensor centerRows(StepScope scope, Tensor x) {
+        return rowOperations.center(scope, x);
+    }
+
+    @Override
+    public void addRowInPlace(StepScope scope, Tensor target, Tensor vector) {
+        rowOperations.add(target, vector);
+    }
+
+    @Override
+    public void sumRows(StepScope scope, Tensor x, Tensor vector) {
+        rowOperations.sum(x, vector);
     }
 
     @Override
@@ -209,6 +223,21 @@ final class CudaNeural implements NeuralOps {
                 .i64(elements)
                 .about(gradX);
         elementwise("relu_backward").launch(blocksOfQuads(elements), 1, 1, BLOCK, 0, args);
+        return gradX;
+    }
+
+    @Override
+    public Tensor gelu(StepScope scope, Tensor x) {
+        Tensor y = scope.allocate("gelu", DType.FP32, x.shape());
+        rowOperations.gelu(x, y);
+        return y;
+    }
+
+    @Override
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
+        requireMatrix("gradOutput", gradOutput, x.shape().rows(), x.shape().cols());
+        Tensor gradX = scope.allocate("gradient of gelu", DType.FP32, x.shape());
+        rowOperations.geluBackward(gradOutput, x, gradX);
         return gradX;
     }
 

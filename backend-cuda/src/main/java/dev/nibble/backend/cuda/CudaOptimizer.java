@@ -4,8 +4,12 @@ import dev.nibble.reference.OperandChecks;
 import dev.nibble.reference.ReferenceAdamW;
 import dev.nibble.spi.AdamW;
 import dev.nibble.spi.Control;
+import dev.nibble.spi.Lion;
 import dev.nibble.spi.OptimizerOps;
+import dev.nibble.spi.Sgd;
+import dev.nibble.spi.StableAdamW;
 import dev.nibble.spi.StepScope;
+import dev.nibble.spi.UpdateRule;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
@@ -35,12 +39,14 @@ final class CudaOptimizer implements OptimizerOps {
     private record Betas(float first, float second) {}
 
     private final CudaRuntime runtime;
+    private final CudaUpdateRules rules;
     private final MemorySegment squares = Arena.ofAuto().allocate(HEADER + SQUARES_TENSORS * SQUARES_ENTRY, Long.BYTES);
     private final MemorySegment updates = Arena.ofAuto().allocate(HEADER + UPDATE_TENSORS * UPDATE_ENTRY, Long.BYTES);
     private final Map<Betas, CudaTensor> corrections = new HashMap<>(); // [updates, 2]
 
     CudaOptimizer(CudaRuntime runtime) {
         this.runtime = runtime;
+        this.rules = new CudaUpdateRules(runtime);
     }
 
     @Override
@@ -88,6 +94,34 @@ final class CudaOptimizer implements OptimizerOps {
     }
 
     @Override
+    public void update(
+            StepScope scope,
+            UpdateRule rule,
+            boolean decay,
+            Tensor parameter,
+            Tensor gradient,
+            List<Tensor> state,
+            Tensor control) {
+        OperandChecks.requireStates(rule, state);
+        if (rule instanceof AdamW adamW) {
+            adamW(scope, adamW, decay, parameter, gradient, state.get(0), state.get(1), control);
+            return;
+        }
+        long elements = parameter.shape().elements();
+        OperandChecks.requireVector("gradient", gradient, elements);
+        state.forEach(tensor -> OperandChecks.requireVector("state of the optimizer", tensor, elements));
+        OperandChecks.requireVector("control", control, Control.count());
+        switch (rule) {
+            case AdamW _ -> throw new IllegalStateException("AdamW has a kernel of its own");
+            case Sgd sgd -> rules.sgd(sgd, decay, parameter, gradient, state, control);
+            case Lion lion -> rules.lion(lion, decay, parameter, gradient, state.getFirst(), control);
+            case StableAdamW stable ->
+                rules.stableAdamW(
+                        stable.adamW(), corrections(stable.adamW()), decay, parameter, gradient, state, control);
+        }
+    }
+
+    @Override
     public void adamW(
             StepScope scope,
             AdamW spec,
@@ -102,7 +136,7 @@ final class CudaOptimizer implements OptimizerOps {
         OperandChecks.requireVector("first moment", first, elements);
         OperandChecks.requireVector("second moment", second, elements);
         OperandChecks.requireVector("control", control, Control.count());
-        CudaTensor table = corrections.computeIfAbsent(new Betas(spec.beta1(), spec.beta2()), _ -> table(spec));
+        CudaTensor table = corrections(spec);
         updates.setAtIndex(ValueLayout.JAVA_LONG, 0, 1);
         updates.setAtIndex(ValueLayout.JAVA_LONG, 1, chunks(parameter));
         MemorySegment entry = updates.asSlice(HEADER, UPDATE_ENTRY);
@@ -126,6 +160,10 @@ final class CudaOptimizer implements OptimizerOps {
         runtime.kernels()
                 .get("optimizer", "adamw")
                 .launch(Math.clamp(chunks(parameter), 1, Integer.MAX_VALUE), 1, 1, BLOCK, 0, args);
+    }
+
+    private CudaTensor corrections(AdamW spec) {
+        return corrections.computeIfAbsent(new Betas(spec.beta1(), spec.beta2()), _ -> table(spec));
     }
 
     /** The corrections of updates 0, 1, 2, … up to the first whose both are 1. */

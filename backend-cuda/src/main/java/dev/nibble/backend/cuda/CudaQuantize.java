@@ -52,23 +52,20 @@ final class CudaQuantize implements QuantizeOps {
         ReferenceQuantize.requireNotEmpty(site, x);
         CudaScope open = CudaScope.of(scope);
         DeviceMatrix matrix = new DeviceMatrix(CudaTensor.of(x).require(DType.FP32));
-        try (CudaTensor tensor = transformed(open, spec.transform(), matrix, state)) {
+        try (CudaTensor tensor = room(open, spec.transform(), matrix)) {
             DeviceMatrix values = new DeviceMatrix(tensor);
             String label = site.name() + " " + spec.role().label();
             try (PlaneMemory memory = new PlaneMemory(open, runtime.memory(), values, label)) {
-                return new MatrixQuantizer(kernels, memory, spec, site, values, state).quantize();
+                return new MatrixQuantizer(kernels, transforms, memory, spec, site, matrix, values, state).quantize();
             }
         }
     }
 
-    /** {@return the matrix that is rounded, owned by the caller} */
-    private CudaTensor transformed(CudaScope scope, Transform transform, DeviceMatrix x, DeviceState state) {
-        if (transform instanceof Transform.Identity) {
-            return x.tensor().share();
-        }
-        CudaTensor out = scope.allocate(x.tensor().label() + " transformed", DType.FP32, Shape.of(x.rows(), x.cols()));
-        transforms.apply(transform, x, state, out.address());
-        return out;
+    /** {@return room for the matrix that is rounded, owned by the caller; the matrix itself if it is not transformed} */
+    private static CudaTensor room(CudaScope scope, Transform transform, DeviceMatrix x) {
+        return transform instanceof Transform.Identity
+                ? x.tensor().share()
+                : scope.allocate(x.tensor().label() + " transformed", DType.FP32, Shape.of(x.rows(), x.cols()));
     }
 
     @Override
@@ -103,6 +100,7 @@ final class CudaQuantize implements QuantizeOps {
 
     @Override
     public void search(StepScope scope, HadamardSearch search, Tensor x, Tensor w, DeviceState state) {
+        CudaTensor.of(state.get(search.state())).forgetScalar();
         learnedStep.search(search, matrix(x), matrix(w), state);
     }
 
@@ -113,6 +111,7 @@ final class CudaQuantize implements QuantizeOps {
 
     @Override
     public void run(StepScope scope, StateProgram program, DeviceState state, Map<StateInput, Tensor> inputs) {
+        state.all().values().forEach(vector -> CudaTensor.of(vector).forgetScalar());
         runtime.statePrograms().run(program, state, inputs);
     }
 

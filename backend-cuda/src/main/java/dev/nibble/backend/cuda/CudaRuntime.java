@@ -105,9 +105,12 @@ final class CudaRuntime implements AutoCloseable {
         return nonFinite;
     }
 
-    /** Waits, and frees everything. A device that is lost has freed it already: then only the failure is told. */
+    /** Waits, and frees everything. A device that is lost has freed it already, and the failure has been told. */
     @Override
     public void close() {
+        if (!device.lost().isEmpty()) {
+            return;
+        }
         stream.synchronize("close");
         staging.close();
         memory.close();

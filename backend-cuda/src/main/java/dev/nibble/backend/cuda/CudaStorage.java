@@ -1,6 +1,7 @@
 package dev.nibble.backend.cuda;
 
 import dev.nibble.tensor.MemoryTag;
+import java.util.Optional;
 
 /** One piece of device memory and the count of its handles. */
 final class CudaStorage {
@@ -10,6 +11,11 @@ final class CudaStorage {
     final boolean passing; // whether it lies among what lives for a step, whatever it is counted as later
     final boolean counted; // whether a tensor of the caller's: what the backend needs itself is not
     MemoryTag tag;
+    int smallest; // of the integers that the host wrote last, and where it stands; new memory is zero
+    int smallestAt;
+    int largest;
+    int largestAt;
+    Optional<Float> scalar = Optional.empty(); // the only element, if the host wrote it last
     private int handles = 1;
 
     CudaStorage(CudaMemory memory, long address, long bytes, MemoryTag tag, boolean passing, boolean counted) {

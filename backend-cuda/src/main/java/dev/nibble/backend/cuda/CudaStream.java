@@ -5,7 +5,9 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
@@ -15,6 +17,15 @@ import jcuda.driver.JCudaDriver;
 /** The stream of one backend: everything it does is enqueued here, in order. */
 final class CudaStream implements AutoCloseable {
     private static final int REMEMBERED = 32; // kernels that a late error may have come from
+
+    /** A kernel, and what it works on. */
+    private record Launched(String name, Object about) {
+        @Override
+        public String toString() {
+            String what = String.valueOf(about);
+            return what.isEmpty() ? name : name + " for " + what;
+        }
+    }
 
     private static final class Handle extends CUstream {
         long raw() {
@@ -26,9 +37,10 @@ final class CudaStream implements AutoCloseable {
     private final boolean synchronous;
     private final Handle handle = new Handle();
     private final long raw;
-    private final Deque<String> recent = new ArrayDeque<>(); // kernels launched since the last wait, newest last
+    private final Deque<Launched> recent = new ArrayDeque<>(); // launched since the last wait, newest last
     private final LaunchTape tape;
     private final boolean graphs;
+    private Optional<Consumer<String>> watcher = Optional.empty();
     private boolean taping;
     private long bound; // number of the thread that has the device's context
 
@@ -68,7 +80,12 @@ final class CudaStream implements AutoCloseable {
 
     /** Holds launches back from now on, to enqueue them as graphs where they repeat. */
     void beginTape() {
-        taping = graphs;
+        taping = graphs && watcher.isEmpty();
+    }
+
+    /** Tells the name of each kernel after its launch, from the next step on; nothing goes to the device as a graph meanwhile. */
+    void watch(Optional<Consumer<String>> newWatcher) {
+        watcher = newWatcher;
     }
 
     /** Enqueues what was held back, and holds nothing back any more. */
@@ -114,7 +131,8 @@ final class CudaStream implements AutoCloseable {
                     "launch of %s for %s, %d x %d x %d blocks of %d threads with %d bytes of shared memory"
                             .formatted(name, about, gridX, gridY, gridZ, blockX, shared));
         }
-        remember(name);
+        remember(name, about);
+        watcher.ifPresent(told -> told.accept(name));
         if (synchronous) {
             int late = device.driver().synchronize(raw);
             if (late != CUresult.CUDA_SUCCESS) {
@@ -124,17 +142,20 @@ final class CudaStream implements AutoCloseable {
         }
     }
 
-    void launchGraph(long graph, List<String> names) {
+    /** Enqueues a graph of kernels, each with what it works on. */
+    void launchGraph(long graph, List<String> names, List<Object> abouts) {
         int code = device.driver().launchGraph(graph, raw);
         check(code, () -> "launch of a graph of " + names);
-        names.forEach(this::remember);
+        for (int i = Math.max(0, names.size() - REMEMBERED); i < names.size(); i++) {
+            remember(names.get(i), abouts.get(i));
+        }
     }
 
-    private void remember(String name) {
+    private void remember(String name, Object about) {
         if (recent.size() == REMEMBERED) {
             recent.removeFirst();
         }
-        recent.addLast(name);
+        recent.addLast(new Launched(name, about));
     }
 
     /** Enqueues setting bytes. */
@@ -151,6 +172,7 @@ final class CudaStream implements AutoCloseable {
 
     void fillNow(long address, byte value, long bytes) {
         check(device.driver().fill(address, value, bytes, raw), () -> "cuMemsetD8Async of " + bytes + " bytes");
+        watcher.ifPresent(told -> told.accept("fill"));
     }
 
     /** Enqueues a copy from memory that the device reaches, which must stay as it is until the copy has been done. */
@@ -198,7 +220,7 @@ final class CudaStream implements AutoCloseable {
             return new CudaException(code, call + " failed, since " + device.lost());
         }
         Set<String> names = new LinkedHashSet<>();
-        recent.descendingIterator().forEachRemaining(names::add);
+        recent.descendingIterator().forEachRemaining(launched -> names.add(launched.toString()));
         String late = names.isEmpty()
                 ? ""
                 : "; launched since the last wait, newest first: " + String.join(", ", names)

@@ -4,6 +4,7 @@ import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.Optional;
 
 /**
  * A handle on device memory: row-major, dense unless it holds the codes of an operand ({@link CudaMemory#allocateCodes}),
@@ -68,6 +69,55 @@ final class CudaTensor implements Tensor {
     long address() {
         requireOpen();
         return storage.address;
+    }
+
+    /** Remembers in which range the integers lie that the host writes. */
+    void noteRange(int[] values) {
+        int smallestAt = 0;
+        int largestAt = 0;
+        for (int i = 1; i < values.length; i++) {
+            smallestAt = values[i] < values[smallestAt] ? i : smallestAt;
+            largestAt = values[i] > values[largestAt] ? i : largestAt;
+        }
+        if (values.length > 0) {
+            storage.smallest = values[smallestAt];
+            storage.smallestAt = smallestAt;
+            storage.largest = values[largestAt];
+            storage.largestAt = largestAt;
+        }
+    }
+
+    /**
+     * Refuses integers that are no number of a row. The device is not asked: only the host writes integers.
+     *
+     * @param what name of the operand
+     * @param integers the tensor
+     * @param limit of what they number
+     */
+    static void requireBelow(String what, Tensor integers, int limit) {
+        CudaStorage written = of(integers).storage;
+        boolean negative = written.smallest < 0;
+        if (integers.shape().elements() > 0 && (negative || written.largest >= limit)) {
+            int value = negative ? written.smallest : written.largest;
+            int at = negative ? written.smallestAt : written.largestAt;
+            throw new IllegalArgumentException(
+                    "%s[%d] is %d, but must be in 0..%d".formatted(what, at, value, limit - 1));
+        }
+    }
+
+    /** Remembers what the host writes, if it is one element. */
+    void noteScalar(float[] values) {
+        storage.scalar = values.length == 1 ? Optional.of(values[0]) : Optional.empty();
+    }
+
+    /** Notes that a kernel writes it. */
+    void forgetScalar() {
+        storage.scalar = Optional.empty();
+    }
+
+    /** {@return its only element, if the host wrote it last; the device is not asked} */
+    Optional<Float> scalar() {
+        return storage.scalar;
     }
 
     /** {@return bytes that its memory takes, padding included} */

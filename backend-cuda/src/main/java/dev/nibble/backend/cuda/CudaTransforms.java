@@ -2,12 +2,15 @@ package dev.nibble.backend.cuda;
 
 import dev.nibble.quant.Transform;
 import dev.nibble.reference.OperandChecks;
+import dev.nibble.reference.Transforms;
 import dev.nibble.spi.DeviceState;
 
 /** Transforms of matrices on the device: transform.cu. */
 final class CudaTransforms {
     private static final String FILE = "transform";
     private static final int CHUNK = 4096; // elements of a block; as in transform.cuh
+
+    private static final long BLOCKS_A_PROCESSOR = 8; // of a launch that mostly does nothing
 
     private final QuantizeKernels kernels;
 
@@ -19,9 +22,19 @@ final class CudaTransforms {
      * Writes the transformed matrix.
      *
      * @param to where; x itself is possible
-     * @throws IllegalArgumentException if a column scale has not one element a column
+     * @throws IllegalArgumentException if a column scale has not one element a column, or the block that the host chose does not divide
+     *     the columns
      */
     void apply(Transform transform, DeviceMatrix x, DeviceState state, long to) {
+        apply(transform, x, state, to, false);
+    }
+
+    /**
+     * Writes the transformed matrix.
+     *
+     * @param longOnly whether Hadamard blocks that fit a tile are left to the kernel that rounds
+     */
+    void apply(Transform transform, DeviceMatrix x, DeviceState state, long to, boolean longOnly) {
         Args args = kernels.runtime()
                 .args()
                 .pointer(x.address())
@@ -31,8 +44,12 @@ final class CudaTransforms {
         switch (transform) {
             case Transform.Identity _ -> throw new IllegalStateException("the identity is no kernel");
             case Transform.BlockHadamard hadamard -> {
-                args.pointer(CudaTensor.floats(state.get(hadamard.state()))).about(x.tensor());
-                kernels.launch(FILE, "transform_hadamard", x.elements(), CHUNK, args);
+                CudaTensor log2 = CudaTensor.of(state.get(hadamard.state()));
+                log2.scalar().ifPresent(value -> Transforms.log2(hadamard, value, x.cols()));
+                args.pointer(CudaTensor.floats(log2)).i32(longOnly ? 1 : 0).about(x.tensor());
+                long chunks = Math.ceilDiv(x.elements(), CHUNK);
+                long few = BLOCKS_A_PROCESSOR * kernels.runtime().device().processors();
+                kernels.launch(FILE, "transform_hadamard", longOnly ? Math.min(few, chunks) : chunks, 1, args);
             }
             case Transform.ColumnScale scale -> {
                 CudaTensor d = CudaTensor.of(state.get(scale.state()));

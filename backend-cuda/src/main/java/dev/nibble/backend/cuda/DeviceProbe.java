@@ -9,6 +9,7 @@ final class DeviceProbe {
     private static final int MAJOR_ATTRIBUTE = 75; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
     private static final int MINOR_ATTRIBUTE = 76;
     private static final int OLDEST_MAJOR = 8; // Ampere: the oldest with BF16
+    private static final String JCUDA = "jcuda"; // the module
     private static final String NO_DEVICE_HINT = "is CUDA_VISIBLE_DEVICES set?";
 
     private DeviceProbe() {}
@@ -22,11 +23,19 @@ final class DeviceProbe {
     /** {@return whether the backend can be opened; found out once} Never throws. */
     static Availability availability() {
         Module module = DeviceProbe.class.getModule();
-        if (!module.isNativeAccessEnabled()) {
-            String name = module.isNamed() ? module.getName() + ",jcuda" : "ALL-UNNAMED";
+        if (!module.isNativeAccessEnabled() || !jcudaIsAllowed(module)) {
+            String name = module.isNamed() ? module.getName() + ',' + JCUDA : "ALL-UNNAMED";
             return Availability.no("native access is not allowed; start java with --enable-native-access=" + name);
         }
         return Holder.FOUND;
+    }
+
+    /** {@return whether JCuda, which loads a library of its own, may do that} On the class path there is no layer to ask. */
+    private static boolean jcudaIsAllowed(Module own) {
+        return Optional.ofNullable(own.getLayer())
+                .flatMap(layer -> layer.findModule(JCUDA))
+                .map(Module::isNativeAccessEnabled)
+                .orElse(true);
     }
 
     private static Availability probe() {
@@ -78,6 +87,8 @@ final class DeviceProbe {
         if (!images.contains(chosen)) {
             return Availability.no(device + ", but this build has kernels for " + images + " only");
         }
-        return Availability.yes(device + ", kernels for " + chosen);
+        List<String> others = KernelImages.others(chosen, images);
+        return Availability.yes(device + ", kernels for " + chosen
+                + (others.isEmpty() ? "" : " (compiled, never run here: " + String.join(", ", others) + ")"));
     }
 }

@@ -16,7 +16,7 @@ import dev.nibble.quant.Granularity;
  */
 record GroupGrid(int height, int width, int rowBlocks, int colBlocks, int strideRow, int strideCol) {
     private static final int TILE = 128; // rows and columns of a tile of the kernels
-    private static final int MOST_TILE_GROUPS = 1024; // as in quantize.cuh
+    private static final int MOST_TILE_GROUPS = 1024; // as in code_call.cuh
 
     /**
      * {@return the grid of an operand}
@@ -43,6 +43,16 @@ record GroupGrid(int height, int width, int rowBlocks, int colBlocks, int stride
     /** {@return the number of scales} */
     int groups() {
         return rowBlocks * colBlocks;
+    }
+
+    /** {@return whether each row is a rectangle} */
+    boolean areRows() {
+        return height == 1 && colBlocks == 1;
+    }
+
+    /** {@return whether each column is a rectangle} */
+    boolean areColumns() {
+        return width == 1 && rowBlocks == 1;
     }
 
     /** {@return whether a tile of the kernels holds whole rectangles, so that its scales can be made where it is rounded} */

@@ -21,6 +21,12 @@ final class KernelImages {
     /** Files of this name's end are compiled for {@code sm_90a} alone. */
     static final String HOPPER_ONLY = "_sm90a";
 
+    /** The same with the 8-bit casts of the hardware, which devices have from 8.9 on; not in every build. */
+    static final String INTERMEDIATE_89 = "compute_89";
+
+    /** What names a form that the driver compiles begins with. */
+    private static final String INTERMEDIATE_PREFIX = "compute_";
+
     private static final List<String> NATIVE = List.of("sm_90a", "sm_89", "sm_80");
     private static final String PROBE = "codec"; // a file that each architecture has
 
@@ -28,7 +34,7 @@ final class KernelImages {
 
     /** {@return the architectures that are in this build} */
     static List<String> present() {
-        return Stream.concat(NATIVE.stream(), Stream.of(INTERMEDIATE))
+        return Stream.concat(NATIVE.stream(), Stream.of(INTERMEDIATE_89, INTERMEDIATE))
                 .filter(architecture -> resource(architecture, PROBE).isPresent())
                 .toList();
     }
@@ -54,13 +60,25 @@ final class KernelImages {
     }
 
     private static String automatic(int major, int minor, List<String> present) {
-        String exact = switch (major * 10 + minor) {
+        int capability = major * 10 + minor;
+        String exact = switch (capability) {
             case 90 -> "sm_90a";
             case 89 -> "sm_89";
             case 80, 86, 87 -> "sm_80";
             default -> INTERMEDIATE;
         };
-        return present.contains(exact) ? exact : INTERMEDIATE;
+        if (present.contains(exact) && !exact.equals(INTERMEDIATE)) {
+            return exact;
+        }
+        return capability >= 89 && present.contains(INTERMEDIATE_89) ? INTERMEDIATE_89 : INTERMEDIATE;
+    }
+
+    /** {@return machine code that is present, but for other architectures than that which is chosen} */
+    static List<String> others(String chosen, List<String> present) {
+        return NATIVE.stream()
+                .filter(present::contains)
+                .filter(architecture -> !architecture.equals(chosen))
+                .toList();
     }
 
     /** {@return whether a file is compiled for an architecture} */
@@ -82,7 +100,7 @@ final class KernelImages {
     }
 
     private static Optional<URL> resource(String architecture, String file) {
-        String end = architecture.equals(INTERMEDIATE) ? ".ptx" : ".cubin";
+        String end = architecture.startsWith(INTERMEDIATE_PREFIX) ? ".ptx" : ".cubin";
         return Optional.ofNullable(KernelImages.class.getResource("kernels/" + architecture + '/' + file + end));
     }
 }

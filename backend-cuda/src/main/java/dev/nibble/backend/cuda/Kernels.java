@@ -2,6 +2,7 @@ package dev.nibble.backend.cuda;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 
 /** The compiled kernels of a backend, loaded file by file when first asked for. */
 final class Kernels {
@@ -27,6 +28,11 @@ final class Kernels {
             stream.bind();
             return new Kernel(name, device.function(file, function, settings.images()), stream);
         });
+    }
+
+    /** {@return file and function of the kernels that were asked for so far: for tests} */
+    Set<String> names() {
+        return Set.copyOf(kernels.keySet());
     }
 
     /** {@return the architecture whose code runs: {@code sm_90a}, or {@code compute_80} if the driver compiles it} */

@@ -162,7 +162,10 @@ final class LaunchTape implements AutoCloseable {
                 compile(stretch, launches);
             }
             graphLaunches++;
-            stream.launchGraph(stretch.exec.raw(), Arrays.asList(names).subList(0, launches));
+            stream.launchGraph(
+                    stretch.exec.raw(),
+                    Arrays.asList(names).subList(0, launches),
+                    Arrays.asList(abouts).subList(0, launches));
         }
     }
 

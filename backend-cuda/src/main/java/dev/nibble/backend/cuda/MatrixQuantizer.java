@@ -6,6 +6,7 @@ import dev.nibble.quant.PlaneSource;
 import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Statistic;
+import dev.nibble.quant.Transform;
 import dev.nibble.random.Purpose;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.Site;
@@ -28,7 +29,9 @@ final class MatrixQuantizer {
     private final QuantizeSpec spec;
     private final Site site;
     private final DeviceState state;
-    private final DeviceMatrix values;
+    private final CudaTransforms transforms;
+    private final DeviceMatrix x;
+    private final DeviceMatrix values; // x transformed; x itself if it is not
     private final PlaneMemory memory;
     private final List<OperandSpec> specs;
     private final List<GroupGrid> grids;
@@ -43,17 +46,21 @@ final class MatrixQuantizer {
      * Prepares the quantization of one matrix.
      *
      * @param kernels launches
+     * @param transforms that make the transformed matrix
      * @param memory of the operands
      * @param spec how
      * @param site who asks
-     * @param values the transformed matrix
+     * @param x the matrix
+     * @param values room for the transformed matrix; x itself if it is not transformed
      * @param state of the layer
      */
     MatrixQuantizer(
             QuantizeKernels kernels,
+            CudaTransforms transforms,
             PlaneMemory memory,
             QuantizeSpec spec,
             Site site,
+            DeviceMatrix x,
             DeviceMatrix values,
             DeviceState state) {
         this.kernels = kernels;
@@ -61,6 +68,8 @@ final class MatrixQuantizer {
         this.memory = memory;
         this.spec = spec;
         this.site = site;
+        this.transforms = transforms;
+        this.x = x;
         this.values = values;
         this.state = state;
         // The operand that contracts the columns comes first: its blocks decide about the other one's, too.
@@ -90,7 +99,11 @@ final class MatrixQuantizer {
                                 .distinct()
                                 .count()
                         == 1;
-        if (together && grids.stream().allMatch(GroupGrid::fitsTile)) {
+        boolean atOnce = together && grids.stream().allMatch(GroupGrid::fitsTile);
+        if (!(spec.transform() instanceof Transform.Identity)) {
+            transforms.apply(spec.transform(), x, state, values.address(), atOnce);
+        }
+        if (atOnce) {
             round(mades, true);
         } else if (mades.size() == 1 && residuals.fitTile(mades.getFirst())) {
             residuals.together(mades.getFirst());
@@ -148,38 +161,38 @@ final class MatrixQuantizer {
         }
     }
 
-    /** Rounds to plain planes, of both orientations in one launch, which makes the scales, too, if it can. */
-    private void round(List<MadePlanes> mades, boolean scalesToo) {
+    /** Rounds to plain planes, of both orientations in one launch, which transforms and makes the scales, too, if it can. */
+    private void round(List<MadePlanes> mades, boolean atOnce) {
         List<CodeSide> sides = new ArrayList<>();
         Map<Contraction, CodeSide.Target> targets = new EnumMap<>(Contraction.class);
         for (MadePlanes made : mades) {
             PlaneSpec plane = made.first();
             MadePlanes.Plane target = made.allocate(plane, memory);
             made.planes().put(plane, target);
-            sides.add(scalesToo ? side(made, plane, target, 0) : scaled(made, plane, target));
+            sides.add(atOnce ? side(made, plane, target, 0) : scaled(made, plane, target));
             targets.putAll(target.targets());
         }
-        kernels.codes(
-                new QuantizeKernels.CodesLaunch(
-                        values,
-                        scalesToo,
-                        sides.getFirst(),
-                        CodeSide.Target.of(targets, Contraction.COLUMNS),
-                        sides.size() > 1,
-                        sides.getLast(),
-                        CodeSide.Target.of(targets, Contraction.ROWS),
-                        0,
-                        scalesToo ? findings.amax() : 0),
-                state);
+        QuantizeKernels.Sides both = new QuantizeKernels.Sides(
+                sides.getFirst(),
+                CodeSide.Target.of(targets, Contraction.COLUMNS),
+                sides.size() > 1,
+                sides.getLast(),
+                CodeSide.Target.of(targets, Contraction.ROWS));
+        if (!atOnce) {
+            kernels.codes(values, both, 0, 0, state);
+        } else if (spec.transform() instanceof Transform.BlockHadamard hadamard) {
+            kernels.blocks(x, CudaTensor.floats(state.get(hadamard.state())), values, both, findings.amax(), state);
+        } else {
+            kernels.blocks(values, 0, values, both, findings.amax(), state);
+        }
     }
 
     private void launch(
-            DeviceMatrix x, CodeSide side, Map<Contraction, CodeSide.Target> targets, long saturated, long amax) {
+            DeviceMatrix from, CodeSide side, Map<Contraction, CodeSide.Target> targets, long saturated, long amax) {
         CodeSide.Target straight = CodeSide.Target.of(targets, Contraction.COLUMNS);
         CodeSide.Target transposed = CodeSide.Target.of(targets, Contraction.ROWS);
-        kernels.codes(
-                new QuantizeKernels.CodesLaunch(x, false, side, straight, false, side, transposed, saturated, amax),
-                state);
+        QuantizeKernels.Sides both = new QuantizeKernels.Sides(side, straight, false, side, transposed);
+        kernels.codes(from, both, saturated, amax, state);
     }
 
     private CudaOperand operand(OperandSpec operand, MadePlanes made, boolean first) {

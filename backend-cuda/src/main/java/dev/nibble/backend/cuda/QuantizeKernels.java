@@ -1,26 +1,27 @@
 package dev.nibble.backend.cuda;
 
 import dev.nibble.quant.Contraction;
-import dev.nibble.quant.PlaneSpec;
 import dev.nibble.spi.DeviceState;
 import java.util.List;
 import java.util.Map;
 
-/** Launches the kernels of quantize_statistics.cu, quantize_codes.cu and quantize_residual.cu. Addresses of 0 stand for nothing. */
+/** Launches the kernels of quantize_statistics.cu and quantize_codes.cu. Addresses of 0 stand for nothing. */
 final class QuantizeKernels {
     /** Threads of a block of most kernels. */
     static final int BLOCK = 256;
 
     private static final String STATISTICS = "quantize_statistics";
-    private static final String RESIDUAL = "quantize_residual";
     private static final int TILE_COLS = 128;
+    private static final int TILE_BLOCK = 512; // threads of a block that takes tiles
     private static final int STRIP_ROWS = 32; // rows that a warp of amax_groups takes
-    private static final int WARP = 32;
-    private static final int WARPS = BLOCK / WARP;
+    private static final int LINE_ROWS = 128; // of a block of amax_lines
+    private static final int LINE_COLS = 512;
+    private static final int WARPS = BLOCK / 32;
     private static final int VECTOR = 4;
     private static final long BLOCKS_A_PROCESSOR = 8;
-    private static final int HALF_WARPS = BLOCK / 16;
     private static final int SELECT_BLOCK = 1024;
+    private static final int MOMENT_BLOCK = 128; // of moments_rows, four threads a row
+    private static final int FINISH_BLOCK = 1024; // of moments_finish
 
     private final CudaRuntime runtime;
     private final long mostBlocks;
@@ -49,7 +50,18 @@ final class QuantizeKernels {
         runtime.kernels().get(file, function).launch(blocks, 1, 1, BLOCK, 0, args);
     }
 
-    private void launchOne(String file, String function, int threads, Args args) {
+    /** Launches a kernel that keeps tiles of elements and of a kind of codes in shared memory. */
+    void launchTiles(String file, String function, long tiles, CodeKind kind, Args args) {
+        launchTiles(file, function, tiles, kind.tileRows() * TILE_COLS * (Float.SIZE + kind.bits()) / Byte.SIZE, args);
+    }
+
+    private void launchTiles(String file, String function, long tiles, int sharedBytes, Args args) {
+        long blocks = Math.clamp(tiles, 1, mostBlocks);
+        runtime.kernels().get(file, function).launch(blocks, 1, 1, TILE_BLOCK, sharedBytes, args);
+    }
+
+    /** Launches a kernel on one block. */
+    void launchOne(String file, String function, int threads, Args args) {
         runtime.kernels().get(file, function).launch(1, 1, 1, threads, 0, args);
     }
 
@@ -78,6 +90,20 @@ final class QuantizeKernels {
      */
     void amaxes(DeviceMatrix x, List<GroupGrid> grids, List<Long> amaxes, long amax) {
         boolean both = grids.size() > 1;
+        if (both && grids.getFirst().areRows() && grids.getLast().areColumns()) {
+            Args args = runtime.args()
+                    .pointer(x.address())
+                    .i64(x.rows())
+                    .i64(x.cols())
+                    .i32(x.vector() ? 1 : 0)
+                    .pointer(amaxes.getFirst())
+                    .pointer(amaxes.getLast())
+                    .pointer(amax)
+                    .about(x.tensor());
+            long parts = Math.ceilDiv(x.rows(), LINE_ROWS) * Math.ceilDiv(x.cols(), LINE_COLS);
+            launch(STATISTICS, "amax_lines", parts, 1, args);
+            return;
+        }
         Args args = runtime.args()
                 .pointer(x.address())
                 .i64(x.rows())
@@ -111,7 +137,8 @@ final class QuantizeKernels {
                 .pointer(squares)
                 .pointer(findings.amax())
                 .about(x.tensor());
-        launch(STATISTICS, "moments_rows", x.rows(), BLOCK / VECTOR, args);
+        long blocks = Math.clamp(Math.ceilDiv(x.rows(), MOMENT_BLOCK / VECTOR), 1, mostBlocks);
+        runtime.kernels().get(STATISTICS, "moments_rows").launch(blocks, 1, 1, MOMENT_BLOCK, 0, args);
         args = runtime.args()
                 .pointer(sums)
                 .pointer(squares)
@@ -120,7 +147,7 @@ final class QuantizeKernels {
                 .pointer(given)
                 .pointer(findings.moments())
                 .about(x.tensor());
-        launchOne(STATISTICS, "moments_finish", WARP, args);
+        launchOne(STATISTICS, "moments_finish", FINISH_BLOCK, args);
     }
 
     /** Makes the scales of all groups of a plane. */
@@ -152,50 +179,62 @@ final class QuantizeKernels {
     }
 
     /**
-     * A launch that rounds a matrix.
+     * What a launch that rounds a matrix makes.
      *
-     * @param x what is rounded
-     * @param makesScales whether the kernel makes the scales, too
      * @param side how; of both orientations if they are not separate
      * @param straight where the codes go
      * @param separate whether the transposed codes have scales and draws of their own
      * @param other how these are made
      * @param transposed where the transposed codes go
+     */
+    record Sides(
+            CodeSide side, CodeSide.Target straight, boolean separate, CodeSide other, CodeSide.Target transposed) {}
+
+    /**
+     * Rounds a matrix with scales that are made.
+     *
      * @param saturated count of the elements beyond the range; 0: not counted
      * @param amax where the largest magnitude is put; 0: known already
      */
-    record CodesLaunch(
-            DeviceMatrix x,
-            boolean makesScales,
-            CodeSide side,
-            CodeSide.Target straight,
-            boolean separate,
-            CodeSide other,
-            CodeSide.Target transposed,
-            long saturated,
-            long amax) {}
+    void codes(DeviceMatrix x, Sides sides, long saturated, long amax, DeviceState state) {
+        Struct call = call(x, sides, saturated, amax, state).pointer(0).pointer(0);
+        launchCodes("quantize_codes_", x, sides, call);
+    }
 
-    /** Rounds a matrix. */
-    void codes(CodesLaunch launch, DeviceState state) {
-        DeviceMatrix x = launch.x();
-        CodeKind kind = CodeKind.of(launch.side().plane());
+    /**
+     * Makes the scales of blocks that tiles hold whole, and rounds.
+     *
+     * @param hadamard state of the transform that is done in the tiles if its runs fit; 0: none
+     * @param transformed x transformed, if they do not
+     * @param amax where the largest magnitude is put
+     */
+    void blocks(DeviceMatrix x, long hadamard, DeviceMatrix transformed, Sides sides, long amax, DeviceState state) {
+        Struct call = call(x, sides, 0, amax, state).pointer(hadamard).pointer(transformed.address());
+        launchCodes("quantize_blocks_", x, sides, call);
+    }
+
+    private Struct call(DeviceMatrix x, Sides sides, long saturated, long amax, DeviceState state) {
         Struct call = first.clear().pointer(x.address()).i64(x.rows()).i64(x.cols());
-        write(call, launch.straight(), launch.side(), state);
-        write(call, launch.transposed(), launch.other(), state);
-        call.flag(launch.separate())
+        write(call, sides.straight(), sides.side(), state);
+        write(call, sides.transposed(), sides.other(), state);
+        return call.flag(sides.separate())
                 .flag(x.vector())
                 .pointer(runtime.stepInfo().address())
                 .i32((int) runtime.seed())
                 .i32((int) (runtime.seed() >>> Integer.SIZE))
-                .pointer(launch.saturated())
-                .pointer(launch.amax());
-        String function = (launch.makesScales() ? "quantize_blocks_" : "quantize_codes_") + kind.suffix();
-        Args args = runtime.args().struct(call.segment()).about(x.tensor());
-        long tiles = tiles(kind, launch.straight(), launch.transposed());
-        launch("quantize_codes", function, tiles, 1, args);
+                .pointer(saturated)
+                .pointer(amax);
     }
 
-    private static long tiles(CodeKind kind, CodeSide.Target straight, CodeSide.Target transposed) {
+    private void launchCodes(String prefix, DeviceMatrix x, Sides sides, Struct call) {
+        CodeKind kind = CodeKind.of(sides.side().plane());
+        Args args = runtime.args().struct(call.segment()).about(x.tensor());
+        long tiles = tiles(kind, sides.straight(), sides.transposed());
+        launchTiles("quantize_codes", prefix + kind.suffix(), tiles, kind, args);
+    }
+
+    /** {@return tiles that cover the codes of both orientations} */
+    static long tiles(CodeKind kind, CodeSide.Target straight, CodeSide.Target transposed) {
         long down = Math.max(straight.paddedRows(), transposed.pitch(kind));
         long across = Math.max(straight.pitch(kind), transposed.paddedRows());
         return Math.ceilDiv(down, kind.tileRows()) * Math.ceilDiv(across, TILE_COLS);
@@ -211,149 +250,6 @@ final class QuantizeKernels {
         side.grid().write(call);
         PlaneStructs.coder(call, side.plane(), side.drawAddress());
         PlaneStructs.rule(call, side.plane(), state);
-    }
-
-    /** Writes what a plane leaves over, dense as x is. */
-    void rest(DeviceMatrix x, CudaTensor codes, boolean transposed, GroupGrid grid, long scales, long rest) {
-        Args args = runtime.args()
-                .pointer(x.address())
-                .i64(x.rows())
-                .i64(x.cols())
-                .pointer(codes.address())
-                .i64(codes.pitchBytes())
-                .i32(transposed ? 1 : 0)
-                .i32(codes.dtype().ordinal())
-                .struct(grid.write(first.clear()).segment())
-                .pointer(scales)
-                .pointer(rest)
-                .about(x.tensor());
-        launch(RESIDUAL, "residual_rest", x.elements(), BLOCK, args);
-    }
-
-    /** Sums |x| over the part of each row in each column of blocks: [colBlocks][rows]. */
-    void rowMagnitudes(DeviceMatrix x, GroupGrid grid, long sums) {
-        Args args = runtime.args()
-                .pointer(x.address())
-                .i64(x.rows())
-                .i64(x.cols())
-                .struct(grid.write(first.clear()).segment())
-                .pointer(sums)
-                .about(x.tensor());
-        launch(RESIDUAL, "block_row_magnitudes", x.rows() * grid.colBlocks(), HALF_WARPS, args);
-    }
-
-    /** Sums those sums over each block; divided by the others' unless these are 0. */
-    void magnitudes(long sums, long others, long rows, GroupGrid grid, long metric) {
-        Args args = runtime.args()
-                .pointer(sums)
-                .pointer(others)
-                .i64(rows)
-                .struct(grid.write(first.clear()).segment())
-                .pointer(metric);
-        launch(RESIDUAL, "block_magnitudes", grid.groups(), HALF_WARPS, args);
-    }
-
-    /** Writes the larger of two values, NaN if one is. */
-    void larger(long one, long other, long result) {
-        launchOne(
-                RESIDUAL,
-                "larger_of",
-                1,
-                runtime.args().pointer(one).pointer(other).pointer(result));
-    }
-
-    /**
-     * Where the decision about each block is read and written; all in the grid's order, but those for the other orientation.
-     *
-     * @param metric what is compared; 0: the amaxes
-     * @param amaxes of the blocks
-     * @param restAmaxes of what the first plane leaves over
-     * @param threshold in force
-     * @param apply multipliers of the residual
-     * @param scales of the residual
-     * @param mask of the residual
-     * @param scalesOther in the order of the transposed grid
-     * @param maskOther in the order of the transposed grid
-     * @param flagged how many fall back; 0 before
-     */
-    record Fallback(
-            long metric,
-            long amaxes,
-            long restAmaxes,
-            long threshold,
-            long apply,
-            long scales,
-            long mask,
-            long scalesOther,
-            long maskOther,
-            long flagged) {}
-
-    /** Decides which blocks fall back, and makes the scales of their residuals. */
-    void fallBack(PlaneSpec plane, GroupGrid grid, Fallback at) {
-        Args args = runtime.args()
-                .struct(grid.write(first.clear()).segment())
-                .f32(plane.format().top())
-                .pointer(at.metric())
-                .pointer(at.amaxes())
-                .pointer(at.restAmaxes())
-                .pointer(at.threshold())
-                .pointer(at.apply())
-                .pointer(at.scales())
-                .pointer(at.mask())
-                .pointer(at.scalesOther())
-                .pointer(at.maskOther())
-                .pointer(at.flagged());
-        launch(RESIDUAL, "residual_scales", grid.groups(), BLOCK, args);
-    }
-
-    /**
-     * A plane of a launch that makes a first plane and its residual.
-     *
-     * @param straight where the codes go
-     * @param transposed where the transposed codes go
-     * @param scales in the grid's order, and in that of the transposed grid
-     * @param masks likewise; of a first plane, 0
-     */
-    record FallbackPlane(CodeSide.Target straight, CodeSide.Target transposed, List<Long> scales, List<Long> masks) {
-        void write(Struct call) {
-            call.pointer(straight.address()).pointer(transposed.address());
-            call.i64(straight.pitchBytes()).i64(transposed.pitchBytes());
-            call.i64(straight.paddedRows()).i64(transposed.paddedRows());
-            scales.forEach(call::pointer);
-            masks.forEach(call::pointer);
-        }
-    }
-
-    /**
-     * Makes INT8 codes and those of their residual in one pass; amaxes receive those of the blocks.
-     *
-     * @param threshold where it lies
-     * @param findings where the largest magnitude and the number of blocks that fall back are put
-     */
-    void fallback(
-            DeviceMatrix x,
-            FallbackPlane plane,
-            FallbackPlane residual,
-            GroupGrid grid,
-            long threshold,
-            long amaxes,
-            Findings findings) {
-        Struct call = first.clear().pointer(x.address()).i64(x.rows()).i64(x.cols());
-        plane.write(call);
-        residual.write(call);
-        grid.write(call)
-                .pointer(threshold)
-                .pointer(amaxes)
-                .pointer(findings.amax())
-                .pointer(findings.flagged())
-                .flag(x.vector())
-                .i32(0);
-        CodeKind kind = CodeKind.INT8_NEAREST;
-        long tiles = Math.max(
-                tiles(kind, plane.straight(), plane.transposed()),
-                tiles(kind, residual.straight(), residual.transposed()));
-        Args args = runtime.args().struct(call.segment()).about(x.tensor());
-        launch("quantize_fallback", "quantize_fallback", tiles, 1, args);
     }
 
     /**
@@ -390,6 +286,6 @@ final class QuantizeKernels {
                 .flag(x.vector())
                 .i32(0);
         Args args = runtime.args().struct(call.segment()).about(x.tensor());
-        launch("quantize_codes", "quantize_digits", tiles(CodeKind.DIGIT, straight, transposed), 1, args);
+        launchTiles("quantize_codes", "quantize_digits", tiles(CodeKind.DIGIT, straight, transposed), 0, args);
     }
 }

@@ -17,6 +17,7 @@ final class ResidualPlanes {
     private static final int VECTOR = 4; // columns that a thread rounds
 
     private final QuantizeKernels kernels;
+    private final ResidualKernels residuals;
     private final PlaneMemory memory;
     private final DeviceMatrix values;
     private final DeviceState state;
@@ -35,6 +36,7 @@ final class ResidualPlanes {
     ResidualPlanes(
             QuantizeKernels kernels, PlaneMemory memory, DeviceMatrix values, DeviceState state, Findings findings) {
         this.kernels = kernels;
+        this.residuals = new ResidualKernels(kernels);
         this.memory = memory;
         this.values = values;
         this.state = state;
@@ -92,15 +94,15 @@ final class ResidualPlanes {
         decide(rule, made.amaxes(), made);
         MadePlanes.Plane values8 = made.allocate(first, memory);
         MadePlanes.Plane rest = allocate(second, made);
-        kernels.fallback(
+        residuals.fallback(
                 values, launched(made, values8), launched(made, rest), made.grid(), threshold, made.amaxes(), findings);
         findMedian(made);
         made.planes().put(first, values8);
         made.planes().put(second, rest);
     }
 
-    private static QuantizeKernels.FallbackPlane launched(MadePlanes made, MadePlanes.Plane plane) {
-        return new QuantizeKernels.FallbackPlane(
+    private static ResidualKernels.FallbackPlane launched(MadePlanes made, MadePlanes.Plane plane) {
+        return new ResidualKernels.FallbackPlane(
                 CodeSide.Target.of(plane.targets(), Contraction.COLUMNS),
                 CodeSide.Target.of(plane.targets(), Contraction.ROWS),
                 List.of(made.own(plane.scales()), made.other(plane.scales())),
@@ -124,7 +126,7 @@ final class ResidualPlanes {
                 memory.allocate("rest", DType.FP32, values.tensor().shape())));
         boolean straight = first.codes().containsKey(Contraction.COLUMNS);
         CudaTensor codes = first.codes().get(straight ? Contraction.COLUMNS : Contraction.ROWS);
-        kernels.rest(values, codes, !straight, grid, made.own(first.scales()), rest.address());
+        residuals.rest(values, codes, !straight, grid, made.own(first.scales()), rest.address());
         long metric = metric(source.criterion(), grid, rest);
         long flagged = threshold == 0 ? findings.flagged() : findings.unread();
         if (threshold == 0) {
@@ -136,10 +138,10 @@ final class ResidualPlanes {
         long largest = memory.scratch("amaxes of the rest", bytes);
         kernels.runtime().stream().fill(largest, (byte) 0, bytes);
         kernels.amaxes(rest, List.of(grid), List.of(largest + Float.BYTES), largest);
-        kernels.fallBack(
+        residuals.fallBack(
                 plane,
                 grid,
-                new QuantizeKernels.Fallback(
+                new ResidualKernels.Fallback(
                         metric,
                         made.amaxes(),
                         largest + Float.BYTES,
@@ -161,13 +163,13 @@ final class ResidualPlanes {
         long parts = values.rows() * grid.colBlocks() * Float.BYTES;
         long metric = memory.scratch("metric", grid.groups() * (long) Float.BYTES);
         long errors = memory.scratch("row sums", parts);
-        kernels.rowMagnitudes(rest, grid, errors);
+        residuals.rowMagnitudes(rest, grid, errors);
         long sizes = 0;
         if (criterion == Criterion.L1_RELATIVE) {
             sizes = memory.scratch("row sums", parts);
-            kernels.rowMagnitudes(values, grid, sizes);
+            residuals.rowMagnitudes(values, grid, sizes);
         }
-        kernels.magnitudes(errors, sizes, values.rows(), grid, metric);
+        residuals.magnitudes(errors, sizes, values.rows(), grid, metric);
         return metric;
     }
 
@@ -182,7 +184,7 @@ final class ResidualPlanes {
             case Threshold.Capped capped -> {
                 threshold = findings.threshold();
                 kernels.select(metric, groups, rank(1 - capped.largestRate(), groups), findings.quantile());
-                kernels.larger(state(capped.state()), findings.quantile(), threshold);
+                residuals.larger(state(capped.state()), findings.quantile(), threshold);
             }
         }
     }

@@ -1,12 +1,15 @@
 package dev.nibble.backend.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.NeuralOps.Saved;
 import dev.nibble.spi.StepContext;
 import dev.nibble.tensor.Bf16;
+import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Tensor;
 import dev.nibble.testkit.data.Matrix;
 import dev.nibble.testkit.run.Rig;
@@ -33,7 +36,7 @@ class CudaAttentionBf16Tests {
     void open() {
         backend = Gpu.open();
         rig = new Rig(backend);
-        attention = DeviceAttention.of(backend.runtime(), DeviceAttention.Arithmetic.BF16);
+        attention = DeviceAttention.of(backend.runtime(), DType.BF16);
     }
 
     @AfterEach
@@ -191,6 +194,20 @@ class CudaAttentionBf16Tests {
         float[] out = run(shape, other, dy).getFirst(); // [tokens, width]
         for (int i = 0; i < 150 * shape.width(); i++) {
             assertTrue(out[i] == first.getFirst()[i], "token " + i / shape.width() + " sees what is hidden from it");
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"24, fp32 x fp32", "64, bf16 x bf16"})
+    void theReportTellsTheFormat(int headSize, String stored) {
+        AttentionShape shape = new AttentionShape(1, 40, 2, headSize, true);
+        run(shape, rounded(5, 40, 3 * shape.width()), rounded(6, 40, shape.width()));
+        List<ExecutionRow> rows = backend.log().rows();
+        List<String> products = rows.stream().map(ExecutionRow::product).toList();
+        assertEquals(List.of("output", "gradInput"), products);
+        for (ExecutionRow row : rows) {
+            assertEquals("bf16 x bf16", row.requestedFormat());
+            assertEquals(stored, row.storedFormat());
         }
     }
 

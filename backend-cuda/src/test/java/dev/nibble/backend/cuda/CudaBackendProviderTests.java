@@ -67,4 +67,24 @@ class CudaBackendProviderTests {
         assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, DEFAULT).reason().contains("compute_80"));
         assertFalse(DeviceProbe.judge("A100", 8, 0, 13000, List.of("sm_90a")).available());
     }
+
+    @Test
+    void theNewestIntermediateFormThatADeviceUnderstandsIsTaken() {
+        List<String> both = List.of("sm_90a", "compute_89", "compute_80");
+        assertEquals("compute_89", KernelImages.choose(8, 9, "auto", both));
+        assertEquals("compute_89", KernelImages.choose(12, 0, "auto", both));
+        assertEquals("compute_80", KernelImages.choose(8, 6, "auto", both));
+        assertEquals("sm_90a", KernelImages.choose(9, 0, "auto", both));
+    }
+
+    @Test
+    void codeOfOtherArchitecturesIsMarkedAsNeverRun() {
+        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, ALL)
+                .reason()
+                .endsWith("kernels for sm_90a (compiled, never run here: sm_89, sm_80)"));
+        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, DEFAULT).reason().endsWith("kernels for sm_90a"));
+        assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, DEFAULT)
+                .reason()
+                .endsWith("kernels for compute_80 (compiled, never run here: sm_90a)"));
+    }
 }

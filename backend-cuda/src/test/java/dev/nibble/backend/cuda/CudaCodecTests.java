@@ -21,22 +21,25 @@ import org.junit.jupiter.api.Test;
 
 /** Codes, scales and what they decode to equal the plain code's. */
 class CudaCodecTests {
-    private static final List<Integer> BITS = List.of(8, 10, 12, 16);
+    private static final List<TensorCodec> CODECS = List.of(
+            new TensorCodec(8), new TensorCodec(10), new TensorCodec(12), new TensorCodec(16), TensorCodec.BF16);
 
     private record Plain(byte[] codes, float[] scales, float[] decoded) {}
 
     private static Plain plain(TensorCodec codec, Matrix x) {
         int pitch = Math.toIntExact(codec.rowBytes(x.cols()));
-        int perRow = Math.toIntExact(codec.scales(x.cols()));
-        Plain plain =
-                new Plain(new byte[x.rows() * pitch], new float[x.rows() * perRow], new float[x.rows() * x.cols()]);
+        int perRow = Math.toIntExact(codec.groups(x.cols()));
+        int scales = Math.toIntExact(x.rows() * codec.scales(x.cols()));
+        Plain plain = new Plain(new byte[x.rows() * pitch], new float[scales], new float[x.rows() * x.cols()]);
         for (int row = 0; row < x.rows(); row++) {
             int at = row * pitch;
             for (int group = 0; group < perRow; group++) {
                 int first = row * x.cols() + group * TensorCodec.GROUP;
                 int count = Math.min(TensorCodec.GROUP, x.cols() - group * TensorCodec.GROUP);
                 float scale = ReferenceCodec.PLAIN.encode(codec, x.values(), first, count, plain.codes(), at);
-                plain.scales()[row * perRow + group] = scale;
+                if (codec.scaled()) {
+                    plain.scales()[row * perRow + group] = scale;
+                }
                 ReferenceCodec.PLAIN.decode(codec, plain.codes(), at, scale, plain.decoded(), first, count);
                 at += count + codec.highBytes(count);
             }
@@ -45,7 +48,7 @@ class CudaCodecTests {
     }
 
     private static void compare(CudaBackend backend, TensorCodec codec, Matrix x) {
-        String what = "%d bits of [%d, %d]".formatted(codec.bits(), x.rows(), x.cols());
+        String what = "%s of [%d, %d]".formatted(codec, x.rows(), x.cols());
         Plain expected = plain(codec, x);
         Shape shape = Shape.of(x.rows(), x.cols());
         try (Tensor tensor = backend.allocate("x", DType.FP32, shape, MemoryTag.SCRATCH)) {
@@ -71,10 +74,10 @@ class CudaCodecTests {
     @Test
     void everyWidthAndShapeEqualsThePlainCode() {
         try (CudaBackend backend = Gpu.open()) {
-            for (int bits : BITS) {
+            for (TensorCodec codec : CODECS) {
                 for (int cols : List.of(1, 2, 3, 7, 13, 127, 128, 129, 255, 256, 300, 702)) {
-                    compare(backend, new TensorCodec(bits), Matrix.normal(cols, 5, cols, 3));
-                    compare(backend, new TensorCodec(bits), SpecialValues.mixed(cols, 9, cols));
+                    compare(backend, codec, Matrix.normal(cols, 5, cols, 3));
+                    compare(backend, codec, SpecialValues.mixed(cols, 9, cols));
                 }
             }
         }
@@ -89,8 +92,8 @@ class CudaCodecTests {
             values[i] = Float.intBitsToFloat(random.nextInt());
         }
         try (CudaBackend backend = Gpu.open()) {
-            for (int bits : BITS) {
-                compare(backend, new TensorCodec(bits), new Matrix(values, rows, 16));
+            for (TensorCodec codec : CODECS) {
+                compare(backend, codec, new Matrix(values, rows, 16));
             }
         }
     }

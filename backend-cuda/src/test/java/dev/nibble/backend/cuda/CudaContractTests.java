@@ -25,7 +25,7 @@ class CudaContractTests extends BackendContract {
 
     @Override
     protected BackendProvider provider() {
-        return new CudaBackendProvider();
+        return UsedKernels.watching(new CudaBackendProvider());
     }
 
     @Override

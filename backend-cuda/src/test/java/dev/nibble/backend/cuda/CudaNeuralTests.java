@@ -1,6 +1,7 @@
 package dev.nibble.backend.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.spi.AttentionShape;
@@ -22,8 +23,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Bits of the neural operations at sizes that the contract leaves out: tiles and their ends, long rows, hot tokens. */
 class CudaNeuralTests {
@@ -259,13 +262,44 @@ class CudaNeuralTests {
                 });
     }
 
-    /** Tokens that name no row cannot be refused on the device: they are seen as NaN, and nothing else is touched. */
+    @Test
+    void tokensOutsideTheTableAreRefusedBeforeAnythingIsLaunched() {
+        try (Tensor ids = duel.device().ints(1, -1, 5);
+                Tensor one = duel.device().ints(0, 4, 2);
+                Tensor table = duel.device().tensor(Matrix.normal(21, 5, 3, 1));
+                Tensor loss = duel.device().vector(0)) {
+            var backend = duel.device().backend();
+            try (StepScope scope = backend.beginStep(StepContext.train(0, 0))) {
+                Tensor y = backend.neural().embedding(scope, one, table);
+                assertRefused(
+                        "ids[1] is -1, but must be in 0..4",
+                        () -> backend.neural().embedding(scope, ids, table));
+                assertRefused(
+                        "ids[1] is -1, but must be in 0..4",
+                        () -> backend.neural().embeddingBackward(scope, ids, y, table));
+                assertRefused(
+                        "targets[1] is 4, but must be in 0..2",
+                        () -> backend.neural().crossEntropy(scope, y, one, loss, 1, false));
+                assertRefused(
+                        "targets[1] is 4, but must be in 0..2",
+                        () -> backend.neural().countCorrect(scope, y, one, loss));
+            }
+        }
+    }
+
+    private static void assertRefused(String message, Executable work) {
+        assertEquals(message, assertThrows(IllegalArgumentException.class, work).getMessage());
+    }
+
+    /** Should such tokens reach the device nevertheless, they are seen as NaN, and nothing else is touched. */
     @Test
     void tokensOutsideTheTableBecomeNaN() {
-        try (Tensor ids = duel.device().ints(1, -1, 5);
+        var device = (CudaBackend) duel.device().backend();
+        try (Tensor ids = duel.device().ints(0, 0, 0);
                 Tensor table = duel.device().tensor(Matrix.normal(21, 5, 3, 1));
                 Tensor gradient = duel.device().tensor(Matrix.zeros(5, 3));
                 Tensor loss = duel.device().vector(0)) {
+            device.runtime().staging().write(CudaTensor.of(ids).address(), new int[] {1, -1, 5}, 0, 3);
             List<float[]> results = duel.device().results(StepContext.train(0, 0), scope -> {
                 var neural = duel.device().backend().neural();
                 Tensor y = neural.embedding(scope, ids, table);
@@ -284,9 +318,9 @@ class CudaNeuralTests {
 
     /** Offsets pass 2^31 elements: all rows of a classifier's logits become gradients, none twice. */
     @Tag("slow")
-    @Test
-    void logitsBeyondThirtyTwoBitOffsets() {
-        int rows = 43000;
+    @ParameterizedTest
+    @ValueSource(ints = {16384, 43000}) // offsets of bytes, then of elements
+    void logitsBeyondThirtyTwoBitOffsets(int rows) {
         int classes = 50304;
         var backend = duel.device().backend();
         try (Tensor logits = backend.allocate("logits", DType.FP32, Shape.of(rows, classes), MemoryTag.SCRATCH);

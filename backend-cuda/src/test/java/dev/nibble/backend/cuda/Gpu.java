@@ -25,6 +25,6 @@ final class Gpu {
     /** {@return an open backend} */
     static CudaBackend open(CudaSettings settings) {
         require();
-        return CudaBackend.open(BackendOptions.withSeed(SEED), settings);
+        return UsedKernels.watched(CudaBackend.open(BackendOptions.withSeed(SEED), settings));
     }
 }

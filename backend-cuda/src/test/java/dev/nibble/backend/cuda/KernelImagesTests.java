@@ -12,10 +12,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class KernelImagesTests {
     private static final long MOST_BYTES = 3 << 20; // of the kernels in the repository
@@ -56,6 +58,39 @@ class KernelImagesTests {
     void recordedKernelsAreThoseOfTheSources() throws IOException, NoSuchAlgorithmException {
         String recorded = Files.readString(module().resolve("src/main/kernels/sources.sha256"));
         assertEquals(hash(), recorded.strip(), "the CUDA sources have changed; run backend-cuda/kernels.sh record");
+    }
+
+    /** {@return pages of results below a folder whose kernels had other sources} */
+    private static List<String> outdated(Path results, String hash) throws IOException {
+        List<String> outdated = new ArrayList<>();
+        try (Stream<Path> pages = Files.walk(results, 2)) {
+            for (Path page :
+                    pages.filter(file -> file.toString().endsWith(".md")).toList()) {
+                boolean other = Files.readAllLines(page).stream()
+                        .filter(line -> line.contains(BenchmarkTable.HASH))
+                        .anyMatch(line -> !line.endsWith(hash));
+                if (other) {
+                    outdated.add(page.getFileName().toString());
+                }
+            }
+        }
+        return outdated;
+    }
+
+    @Test
+    void publishedFiguresAreThoseOfTheSources() throws IOException, NoSuchAlgorithmException {
+        Path results = module().resolveSibling("bench").resolve("results");
+        assertEquals(List.of(), outdated(results, hash()), "run bench/gpu/run.sh --only benchmarks, and replace them");
+    }
+
+    @Test
+    void figuresOfOtherSourcesAreFound(@TempDir Path results) throws IOException {
+        BenchmarkTable table = new BenchmarkTable();
+        table.fact(BenchmarkTable.HASH, "beef");
+        Path page = Files.createDirectory(results.resolve("device")).resolve("benchmarks.md");
+        Files.writeString(page, table.markdown());
+        assertEquals(List.of(), outdated(results, "beef"));
+        assertEquals(List.of("benchmarks.md"), outdated(results, "cafe"));
     }
 
     @Test

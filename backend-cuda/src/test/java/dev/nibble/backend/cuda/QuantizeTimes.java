@@ -20,6 +20,9 @@ import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import dev.nibble.testkit.data.SpecTable;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -39,11 +42,15 @@ import jcuda.driver.JCudaDriver;
  * together exceed the second-level cache. Bytes are those of the FP32 input and of the codes; a copy's are those read and written.
  */
 final class QuantizeTimes {
-    private static final System.Logger LOG = System.getLogger("nibble.times");
     private static final Site SITE = new Site("blocks.1.mlp.down", 7);
     private static final int INPUTS = 4;
     private static final int REPLAYS = 12;
     private static final double GIGA = 1e9;
+    private static final double NEAREST_FLOOR = 0.5;
+    private static final double STOCHASTIC_FLOOR = 0.35;
+    private static final List<String> SHAPES = List.of("8192x4096", "16384x1024");
+    private static final int SOME = 1 << 20;
+    private static final int LINE = 1024;
     private static final float THRESHOLD = 4.3f;
 
     private final CudaBackend backend;
@@ -56,13 +63,28 @@ final class QuantizeTimes {
         this.stream = backend.runtime().stream().handle();
     }
 
-    /** Prints a line for each kind of quantization and shape; with an argument, runs each once, for a profiler. */
-    public static void main(String[] args) {
+    /**
+     * Writes the table.
+     *
+     * @param args the file, then shapes ROWSxCOLS; or {@code --once}, which runs each once and times nothing, for a profiler
+     * @throws IOException if the file cannot be written
+     */
+    public static void main(String[] args) throws IOException {
+        List<String> shapes = args.length > 1 ? List.of(args).subList(1, args.length) : SHAPES;
+        boolean once = args[0].equals("--once");
         CudaSettings settings = new CudaSettings(true, false, false, false, false, "auto"); // graphs are recorded here
+        List<String> lines = new ArrayList<>(List.of(
+                "| kernel | shape | µs | GB/s | copy GB/s | share | floor |",
+                "| --- | --- | ---: | ---: | ---: | ---: | --- |"));
         try (CudaBackend backend = Gpu.open(settings)) {
-            QuantizeTimes times = new QuantizeTimes(backend, args.length > 0);
-            times.shape(8192, 4096);
-            times.shape(16384, 1024);
+            QuantizeTimes times = new QuantizeTimes(backend, once);
+            for (String shape : shapes) {
+                String[] extents = shape.split("x", 2);
+                lines.addAll(times.shape(Integer.parseInt(extents[0]), Integer.parseInt(extents[1])));
+            }
+        }
+        if (!once) {
+            Files.write(Path.of(args[0]), lines);
         }
     }
 
@@ -115,49 +137,75 @@ final class QuantizeTimes {
         return PlaneSpec.value(DType.E4M3, granularity, new ScaleRule.TopOverAmax(false), rounding);
     }
 
-    private void shape(int rows, int cols) {
+    /** {@return a row of the table for each kind of quantization} */
+    private List<String> shape(int rows, int cols) {
         List<Tensor> inputs = new ArrayList<>();
-        for (int i = 0; i < INPUTS; i++) {
+        for (int i = 0; i < (once ? 1 : INPUTS); i++) {
             Tensor x = backend.allocate("x", DType.FP32, Shape.of(rows, cols), MemoryTag.SCRATCH);
             backend.write(x, normal(i, rows * cols));
             inputs.add(x);
         }
         double copy = copyBandwidth(inputs);
-        print("%n%d x %d: copy %.0f GB/s".formatted(rows, cols, copy));
+        List<String> lines = new ArrayList<>();
         specs().forEach((name, spec) -> {
-            long bytes = (long) rows * cols * Float.BYTES;
-            for (var operand : spec.operands()) {
-                for (PlaneSpec plane : operand.planes()) {
-                    bytes += (long) rows * cols * plane.format().bits() / Byte.SIZE;
-                }
-            }
             double seconds = quantize(spec, inputs, cols);
-            double bandwidth = bytes / seconds / GIGA;
-            print("%-28s %8.1f us %7.0f GB/s  %.2f of a copy"
-                    .formatted(name, seconds * 1e6, bandwidth, bandwidth / copy));
+            double bandwidth = bytes(spec, rows, cols) / seconds / GIGA;
+            double share = bandwidth / copy;
+            double floor = draws(spec) ? STOCHASTIC_FLOOR : NEAREST_FLOOR;
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "| %s | %dx%d | %.1f | %.0f | %.0f | %.2f | %.2f%s |",
+                    name,
+                    rows,
+                    cols,
+                    seconds * 1e6,
+                    bandwidth,
+                    copy,
+                    share,
+                    floor,
+                    share < floor ? " below" : ""));
         });
         inputs.forEach(Tensor::close);
+        return lines;
     }
 
+    private static boolean draws(QuantizeSpec spec) {
+        return spec.operands().stream()
+                .flatMap(operand -> operand.planes().stream())
+                .anyMatch(plane -> plane.rounding() == Rounding.STOCHASTIC);
+    }
+
+    /** {@return bytes of the input and of all codes} */
+    private static long bytes(QuantizeSpec spec, int rows, int cols) {
+        long bits = Float.SIZE;
+        for (var operand : spec.operands()) {
+            for (PlaneSpec plane : operand.planes()) {
+                bits += plane.format().bits();
+            }
+        }
+        return (long) rows * cols * bits / Byte.SIZE;
+    }
+
+    /** {@return normal numbers: a million are drawn, and each line begins somewhere among them} */
     private static float[] normal(int seed, int length) {
         SplittableRandom random = new SplittableRandom(seed);
+        float[] some = new float[SOME];
+        for (int i = 0; i < some.length; i++) {
+            some[i] = (float) random.nextGaussian();
+        }
         float[] values = new float[length];
-        for (int i = 0; i < length; i++) {
-            values[i] = (float) random.nextGaussian();
+        for (int from = 0; from < length; from += LINE) {
+            System.arraycopy(some, random.nextInt(SOME - LINE), values, from, Math.min(LINE, length - from));
         }
         return values;
-    }
-
-    private static void print(String line) {
-        LOG.log(System.Logger.Level.INFO, String.format(Locale.ROOT, "%s", line));
     }
 
     private double copyBandwidth(List<Tensor> inputs) {
         long bytes = CudaTensor.of(inputs.getFirst()).bytes();
         double seconds = replay(() -> {
-            for (int i = 0; i < INPUTS; i++) {
+            for (int i = 0; i < inputs.size(); i++) {
                 JCudaDriver.cuMemcpyDtoDAsync(
-                        at(inputs.get((i + INPUTS / 2) % INPUTS)), at(inputs.get(i)), bytes, stream);
+                        at(inputs.get((i + inputs.size() / 2) % inputs.size())), at(inputs.get(i)), bytes, stream);
             }
         });
         return 2.0 * bytes / (seconds / INPUTS) / GIGA;

@@ -3,10 +3,12 @@ package dev.nibble.testkit.control;
 import dev.nibble.host.HostBackend;
 import dev.nibble.host.HostRuntime;
 import dev.nibble.reference.ReferenceCodec;
+import dev.nibble.reference.ReferenceConvolution;
 import dev.nibble.reference.ReferenceGemm;
 import dev.nibble.reference.ReferenceNeural;
 import dev.nibble.reference.ReferenceOptimizer;
 import dev.nibble.reference.ReferenceQuantize;
+import dev.nibble.reference.Tasks;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
@@ -55,6 +57,7 @@ record FaultyBackend(
                 quantization.apply(runtime, new ReferenceQuantize(runtime)),
                 gemm.apply(runtime, new ReferenceGemm(runtime)),
                 new ReferenceNeural(runtime),
+                new ReferenceConvolution(runtime, Tasks.IN_ORDER),
                 new ReferenceCodec(),
                 new ReferenceOptimizer(runtime),
                 () -> {});

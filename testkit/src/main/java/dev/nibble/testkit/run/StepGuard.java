@@ -3,8 +3,10 @@ package dev.nibble.testkit.run;
 import dev.nibble.report.ExecutionLog;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.CodecOps;
+import dev.nibble.spi.ConvolutionOps;
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.GemmBackend;
+import dev.nibble.spi.MemoryLayout;
 import dev.nibble.spi.MemoryUse;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.NonFinite;
@@ -143,6 +145,11 @@ public final class StepGuard implements Backend {
     }
 
     @Override
+    public ConvolutionOps convolution() {
+        return unwrapping(ConvolutionOps.class, delegate.convolution());
+    }
+
+    @Override
     public CodecOps codec() {
         return unwrapping(CodecOps.class, delegate.codec());
     }
@@ -185,6 +192,11 @@ public final class StepGuard implements Backend {
     @Override
     public ExecutionLog log() {
         return delegate.log();
+    }
+
+    @Override
+    public MemoryLayout memoryLayout() {
+        return delegate.memoryLayout();
     }
 
     @Override

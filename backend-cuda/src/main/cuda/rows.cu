@@ -1,0 +1,88 @@
+// Rows without their means, a vector for each row, sums of rows (dev.nibble.reference.ReferenceRows), and GELU with its gradient
+// (dev.nibble.reference.ReferenceGelu), to the plain code's bits.
+#include "exponential.cuh"
+#include "lanesum.cuh"
+
+#define CHUNK_ROWS 64
+
+namespace {
+
+__device__ __forceinline__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
+
+// The logit of the normal distribution function: an odd polynomial of degree 13.
+__device__ __forceinline__ float normal_logit(float x) {
+    float square = __fmul_rn(x, x);
+    float p = __fmaf_rn(0x1.f2b3dap-29f, square, -0x1.1f547cp-22f);
+    p = __fmaf_rn(p, square, 0x1.0ab644p-17f);
+    p = __fmaf_rn(p, square, -0x1.cfae96p-14f);
+    p = __fmaf_rn(p, square, -0x1.14ff3ep-14f);
+    p = __fmaf_rn(p, square, 0x1.29a638p-4f);
+    p = __fmaf_rn(p, square, 0x1.98844ap+0f);
+    return __fmul_rn(x, p);
+}
+
+} // namespace
+
+// y = x - sum(x) / width. A half warp works on a row; blockDim.x is a multiple of 32.
+extern "C" __global__ void __launch_bounds__(256) center_rows(
+    const float* __restrict__ x, float* __restrict__ y, long long rows, int width) {
+    long long step = (long long)gridDim.x * (blockDim.x / NIBBLE_LANES);
+    long long offset = threadIdx.x / NIBBLE_LANES;
+    for (long long first = (long long)blockIdx.x * (blockDim.x / NIBBLE_LANES); first < rows; first += step) {
+        long long row = first + offset; // all threads of a warp take part in the sum, whether they have a row or not
+        const float* source = x + row * width;
+        float sum = lanesum_half_warp(row < rows ? width : 0, LaneSumOf{source});
+        if (row < rows) {
+            float mean = __fdiv_rn(sum, (float)width);
+            for (int col = threadIdx.x % NIBBLE_LANES; col < width; col += NIBBLE_LANES) {
+                y[row * width + col] = __fsub_rn(source[col], mean);
+            }
+        }
+    }
+}
+
+// target[t, i] += vector[i]
+extern "C" __global__ void __launch_bounds__(256) add_row(
+    float* __restrict__ target, const float* __restrict__ vector, long long count, int width) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        target[i] = __fadd_rn(target[i], vector[i % width]);
+    }
+}
+
+// partials[chunk] = sum of the rows of a chunk of 64, ascending from +0. Grid: chunks, columns by blockDim.x.
+extern "C" __global__ void __launch_bounds__(256) sum_rows(
+    const float* __restrict__ x, float* __restrict__ partials, long long rows, int width) {
+    long long chunks = (rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
+    for (long long chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
+        long long end = min(rows, (chunk + 1) * CHUNK_ROWS);
+        for (long long col = (long long)blockIdx.y * blockDim.x + threadIdx.x; col < width;
+             col += (long long)gridDim.y * blockDim.x) {
+            float sum = 0.0f;
+#pragma unroll 8
+            for (long long row = chunk * CHUNK_ROWS; row < end; row++) {
+                sum = __fadd_rn(sum, x[row * width + col]);
+            }
+            partials[chunk * width + col] = sum;
+        }
+    }
+}
+
+// y = x * sigmoid(logit)
+extern "C" __global__ void __launch_bounds__(256) gelu(
+    const float* __restrict__ x, float* __restrict__ y, long long count) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        y[i] = __fmul_rn(x[i], sigmoid_exact(normal_logit(x[i])));
+    }
+}
+
+// dx = dy * fma(x, density * exp((x * -0.5) * x), sigmoid(logit))
+extern "C" __global__ void __launch_bounds__(256) gelu_backward(
+    const float* __restrict__ dy, const float* __restrict__ x, float* __restrict__ dx, long long count) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        float value = x[i];
+        float bell = exp_exact(__fmul_rn(__fmul_rn(value, -0.5f), value));
+        float slope = __fmaf_rn(value, __fmul_rn(0x1.988454p-2f, bell), sigmoid_exact(normal_logit(value)));
+        dx[i] = __fmul_rn(dy[i], slope);
+    }
+}

@@ -1,0 +1,106 @@
+package dev.nibble.backend.cuda;
+
+import dev.nibble.models.layers.Llama;
+import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.layers.QuantizedLayer;
+import dev.nibble.models.train.Optimizer;
+import dev.nibble.spi.AdamW;
+import dev.nibble.spi.StepContext;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.MemoryTag;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+import java.util.SplittableRandom;
+
+/** A training step of a language model on random tokens: forward, backward, AdamW. The head is BF16, unless all is FP32. */
+final class TrainingStep implements AutoCloseable {
+    /**
+     * A model and its batch; as in bench/gpu/torch_baselines.py.
+     *
+     * @param name of the size
+     * @param batch sequences
+     * @param sequence tokens of each
+     */
+    record Size(String name, int layers, int width, int heads, int hidden, int vocabulary, int batch, int sequence) {
+        LlamaShape shape() {
+            return new LlamaShape(vocabulary, width, heads, hidden, layers, false);
+        }
+
+        int tokens() {
+            return batch * sequence;
+        }
+
+        /** {@return operations of the products of a step: of linear layers, and of causal attention} */
+        double operations() {
+            long weights = shape().linears().stream()
+                    .mapToLong(layer -> layer.in() * layer.out())
+                    .sum();
+            return 6.0 * tokens() * (weights + (double) layers * width * sequence);
+        }
+    }
+
+    private final CudaBackend backend;
+    private final Size size;
+    private final Llama model;
+    private final Optimizer optimizer;
+    private final Tensor ids;
+    private final Tensor targets;
+    private final Tensor loss;
+    private int step;
+
+    TrainingStep(CudaBackend backend, Size size, String quantizer) {
+        this.backend = backend;
+        this.size = size;
+        String head = quantizer.equals("fp32") ? quantizer : "bf16";
+        model = new Llama(
+                backend,
+                size.shape(),
+                0,
+                layer -> ProductTimes.quantizer(layer.site().name().equals(LlamaShape.HEAD) ? head : quantizer, layer));
+        optimizer = new Optimizer(backend, new AdamW(0.9f, 0.95f, 1e-8f, 0.1f), 1f, model.parameters());
+        ids = tokens("ids", 1);
+        targets = tokens("targets", 2);
+        loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE);
+    }
+
+    private Tensor tokens(String name, long seed) {
+        int[] values = new SplittableRandom(seed)
+                .ints(size.tokens(), 0, size.vocabulary())
+                .toArray(); // [tokens]
+        Tensor tensor = backend.allocate(name, DType.INT32, Shape.of(values.length), MemoryTag.STATE);
+        backend.write(tensor, values);
+        return tensor;
+    }
+
+    /** Enqueues a step. */
+    void run() {
+        try (StepScope scope = backend.beginStep(StepContext.train(step, 1e-4f))) {
+            optimizer.zeroGradients(scope);
+            backend.neural().zero(scope, loss);
+            try (Tensor logits = model.forward(scope, ids, size.batch())) {
+                backend.neural().crossEntropy(scope, logits, targets, loss, 1, true);
+                model.backward(scope, ids, logits);
+            }
+            model.linears().forEach(QuantizedLayer::releaseWeight);
+            optimizer.step(scope);
+            model.linears().forEach(linear -> linear.afterOptimizer(scope, optimizer.control()));
+        }
+        model.linears().forEach(QuantizedLayer::markTrained);
+        step++;
+    }
+
+    /** {@return the loss of the last step; waits for it} */
+    float loss() {
+        return backend.readFloats(loss)[0];
+    }
+
+    @Override
+    public void close() {
+        model.close();
+        optimizer.close();
+        ids.close();
+        targets.close();
+        loss.close();
+    }
+}
