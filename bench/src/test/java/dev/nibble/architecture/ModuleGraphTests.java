@@ -40,7 +40,10 @@ class ModuleGraphTests {
                             "transitive dev.nibble.api",
                             "transitive com.google.guice",
                             "jakarta.inject",
-                            "com.fasterxml.jackson.core"),
+                            "com.fasterxml.jackson.core",
+                            "com.fasterxml.jackson.dataformat.csv",
+                            "static ai.djl.tokenizers",
+                            "org.snakeyaml.engine.v2"),
             Reactor.CLI,
                     Set.of(
                             "dev.nibble.api",
@@ -48,6 +51,10 @@ class ModuleGraphTests {
                             "com.fasterxml.jackson.databind",
                             "info.picocli",
                             "java.management",
+                            // the tokenizers' library, and what it needs but cannot name
+                            "ai.djl.tokenizers",
+                            "com.google.gson",
+                            "org.slf4j",
                             "me.tongfei.progressbar"));
 
     @Test

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -53,7 +54,8 @@ final class CompareCommand implements Action {
     @Option(
             names = "--quantizers",
             paramLabel = "A,B",
-            description = "Names of quantizers, each with its default options (default: " + DEFAULT_QUANTIZERS + ").")
+            description = "Names of quantizers, each with its default options (default: " + DEFAULT_QUANTIZERS
+                    + "; with a recipe that names one: fp32 and that one).")
     Optional<String> names;
 
     @Option(
@@ -73,6 +75,9 @@ final class CompareCommand implements Action {
     RunOptions options;
 
     @Mixin
+    OutOption out;
+
+    @Mixin
     CommonOptions common;
 
     @Override
@@ -84,11 +89,11 @@ final class CompareCommand implements Action {
     public Answer run(Terminal terminal, List<String> command) {
         Problems problems = new Problems();
         Runs runs = Runs.create();
-        RunConfig config = options.config(runs, problems);
-        List<QuantizerChoice> choices = choices(problems);
-        List<RunConfig> plan = plan(config, choices, problems);
-        RunOptions.check(runs, config, choices, problems);
-        Path folder = OutFolder.prepare(options.out, "compare", RECORD);
+        RunOptions.Chosen chosen = options.chosen(runs, problems);
+        List<QuantizerChoice> choices = choices(chosen.quantizer(), problems);
+        List<RunConfig> plan = plan(chosen.config(), choices, problems);
+        RunOptions.check(runs, chosen, choices, problems);
+        Path folder = OutFolder.prepare(out.folder, "compare", RECORD);
         terminal.interruption().saveBeforeEnd();
         List<FinishedRun> finished = runAll(runs, terminal, command, folder, plan);
         return answer(folder, finished, plan.size());
@@ -100,7 +105,7 @@ final class CompareCommand implements Action {
         for (String text : seeds.map(all -> all.split(",", -1)).orElse(new String[0])) {
             problems.collect(() -> numbers.add(seed(text)), false);
         }
-        if (seeds.isPresent() && options.seed != 0) {
+        if (seeds.isPresent() && options.seed.isPresent()) {
             problems.add("seeds are given by --seed and by --seeds; give one of them");
         }
         if (numbers.isEmpty()) {
@@ -120,7 +125,12 @@ final class CompareCommand implements Action {
         }
     }
 
-    private List<QuantizerChoice> choices(Problems problems) {
+    /** {@return what is compared: if nothing is named, the recipe's quantizer with fp32, or the usual ones} */
+    private List<QuantizerChoice> choices(Optional<QuantizerChoice> ofRecipe, Problems problems) {
+        if (names.isEmpty() && quantizers.isEmpty() && ofRecipe.isPresent()) {
+            QuantizerChoice baseLine = QuantizerChoice.of(ResultTable.BASE_LINE);
+            return Stream.of(baseLine, ofRecipe.orElseThrow()).distinct().toList();
+        }
         List<String> texts = new ArrayList<>();
         String bare = names.orElse(quantizers.isEmpty() ? DEFAULT_QUANTIZERS : "");
         for (String name : bare.isEmpty() ? new String[0] : bare.split(",", -1)) {

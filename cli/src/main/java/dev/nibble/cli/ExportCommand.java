@@ -1,17 +1,13 @@
 package dev.nibble.cli;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.nibble.error.NibbleException;
 import dev.nibble.models.checkpoint.Checkpoint;
-import dev.nibble.models.checkpoint.CheckpointStore;
 import dev.nibble.models.checkpoint.CodeFormat;
 import dev.nibble.models.checkpoint.ModelExport;
 import dev.nibble.models.files.AtomicFile;
 import dev.nibble.models.safetensors.ElementType;
 import dev.nibble.spi.Names;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -80,9 +76,7 @@ final class ExportCommand implements Action {
                         "--dtype is '" + dtype + "'; " + Names.suggest(dtype, TYPES.keySet())));
         Optional<CodeFormat> codes = format.map(ExportCommand::codeFormat);
         AtomicFile.requireWritable(out);
-        List<String> damaged = new ArrayList<>();
-        Checkpoint checkpoint = checkpoint(damaged);
-        damaged.forEach(message -> terminal.err().println("nibble: " + Failure.oneLine(message)));
+        Checkpoint checkpoint = CheckpointArgument.find(source, terminal);
         ModelExport export = ModelExport.write(checkpoint, type, codes, out);
         String names = export.huggingFace() ? "Hugging Face's names for a Llama" : "the names of the checkpoint";
         String text = "%s: %s tensors, %s parameters as %s, with %s, from %s%n"
@@ -103,25 +97,6 @@ final class ExportCommand implements Action {
             throw new IllegalArgumentException("--format is '" + label + "'; " + Names.suggest(label, labels));
         }
         return CodeFormat.values()[labels.indexOf(label)];
-    }
-
-    private Checkpoint checkpoint(List<String> damaged) {
-        if (!Files.isDirectory(source)) {
-            throw new NibbleException(
-                    source + (Files.exists(source) ? " is a file, but must be a folder" : " does not exist"));
-        }
-        Path folder = source.toAbsolutePath().normalize();
-        if (CheckpointStore.step(folder).isPresent()) {
-            Checkpoint checkpoint =
-                    new Checkpoint(source, CheckpointStore.step(folder).getAsInt());
-            checkpoint.verify();
-            return checkpoint;
-        }
-        Path inner = source.resolve(CheckpointStore.FOLDER);
-        CheckpointStore store = new CheckpointStore(Files.isDirectory(inner) ? inner : source);
-        return store.newest(damaged)
-                .orElseThrow(() -> new NibbleException(
-                        source + " holds no checkpoint, but a checkpoint or the folder of a run is needed"));
     }
 
     private ObjectNode json(ModelExport export) {

@@ -15,13 +15,6 @@ final class Problems {
         }
     }
 
-    /** Notes the parts of a message that names several problems. */
-    void addAll(String problems) {
-        for (String problem : problems.split("; ", -1)) {
-            add(problem);
-        }
-    }
-
     /** Runs a check, and notes what it complains about. */
     void collect(Runnable check) {
         try {

@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import dev.nibble.models.MemoryForecast;
 import dev.nibble.models.RunInfo;
 import dev.nibble.models.RunListener;
 import dev.nibble.models.StepRecord;
@@ -125,13 +126,19 @@ sealed interface Progress extends RunListener, AutoCloseable {
     }
 
     private static String describe(RunInfo info) {
-        return "%s on backend %s: %s, %s steps of %s %s"
+        return "%s on backend %s: %s, %s steps of %s %s%s"
                 .formatted(
                         info.quantizer(),
                         info.backend(),
                         info.modelSummary(),
                         Figures.count(info.steps()),
                         Figures.count(info.unitsPerStep()),
-                        info.kind().unit());
+                        info.kind().unit(),
+                        info.memory().map(Progress::needs).orElse(""));
+    }
+
+    private static String needs(MemoryForecast memory) {
+        return "; needs about %s, %s of it saved activations"
+                .formatted(Figures.bytes(memory.peak()), Figures.bytes(memory.savedActivations()));
     }
 }

@@ -53,6 +53,7 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         slots.put("style", resource("report.css"));
         slots.put("results", results());
         slots.put("fallback", hasFallback() ? resource("fallback.html") : "");
+        slots.put("memory", new MemoryTable(runs).html());
         slots.put("execution", execution());
         slots.put("configuration", configuration());
         slots.put("machine", facts(Machine.facts()));

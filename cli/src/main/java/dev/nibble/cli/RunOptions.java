@@ -1,19 +1,20 @@
 package dev.nibble.cli;
 
 import dev.nibble.error.NotAvailableException;
+import dev.nibble.models.ConfigurationException;
 import dev.nibble.models.NonFinitePolicy;
 import dev.nibble.models.QuantizerChoice;
+import dev.nibble.models.Recipe;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.Runs;
-import dev.nibble.spi.Names;
 import dev.nibble.spi.Plugins;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -24,45 +25,37 @@ final class RunOptions {
 
     @Parameters(
             arity = "0..1",
-            paramLabel = "PRESET",
+            paramLabel = "PRESET|FILE.yaml",
             defaultValue = PRESET,
-            description = "Which model, data and schedule (default: ${DEFAULT-VALUE}); nibble train --help lists them.")
+            description =
+                    "Which model, data and schedule (default: ${DEFAULT-VALUE}; nibble train --help lists them); or a recipe,"
+                            + " as nibble recipe writes it, in a file that ends in .yaml or .yml. Options replace what it says.")
     String preset;
 
     @Option(
             names = "--data",
             paramLabel = "PATH",
-            description =
-                    "Data of the preset, as --set data.path: for images a folder with IDX files, for text a file.")
+            description = "Data of the preset, as --set data.path: for images a folder with IDX files, for text a"
+                    + " file, for classify a .csv, .tsv or .jsonl.")
     Optional<Path> data;
 
     @Option(
             names = "--backend",
             paramLabel = "NAME",
-            defaultValue = "auto",
-            description = "Backend that computes: auto, or a name from nibble list (default: ${DEFAULT-VALUE}).")
-    String backend;
+            description = "Backend that computes: auto, or a name from nibble list (default: auto).")
+    Optional<String> backend;
 
     @Option(
             names = "--seed",
             paramLabel = "N",
-            defaultValue = "0",
-            description = "Seed of initial weights, data order and rounding (default: ${DEFAULT-VALUE}).")
-    long seed;
+            description = "Seed of initial weights, data order and rounding (default: 0).")
+    Optional<Long> seed;
 
     @Option(
             names = "--steps",
             paramLabel = "N",
             description = "Optimizer steps of a run, which the learning rate follows (default: the preset's).")
     Optional<Integer> steps;
-
-    @Option(
-            names = "--out",
-            paramLabel = "DIR",
-            description =
-                    "Folder for the results: new, empty, or filled by this command before, whose files are replaced"
-                            + " (default: a new one in ./nibble-out).")
-    Optional<Path> out;
 
     @Option(
             names = "--set",
@@ -74,6 +67,11 @@ final class RunOptions {
     List<String> settings = new ArrayList<>();
 
     @Option(
+            names = "--tensorboard",
+            description = "Write a TensorBoard event file into each run's folder: tensorboard --logdir DIR shows them.")
+    boolean tensorboard;
+
+    @Option(
             names = "--strict",
             description = "Fail, and not only report it, if a product does not run in the formats asked for.")
     boolean strict;
@@ -81,43 +79,34 @@ final class RunOptions {
     @Option(
             names = "--nonfinite",
             paramLabel = "POLICY",
-            defaultValue = "stop",
-            description = "When NaN or infinity turns up: stop the run, or skip the step (default: ${DEFAULT-VALUE}).")
-    String nonFinite;
+            description = "When NaN or infinity turns up: stop the run, or skip the step (default: stop).")
+    Optional<String> nonFinite;
 
     @Option(
             names = "--threads",
             paramLabel = "N",
-            defaultValue = "0",
-            description =
-                    "Processor threads that compute; 0 for all. Never changes a number (default: ${DEFAULT-VALUE}).")
-    int threads;
+            description = "Processor threads that compute; 0 for all. Never changes a number (default: 0).")
+    Optional<Integer> threads;
 
-    /** {@return the configuration without its quantizer} Notes what cannot be read. */
-    RunConfig config(Runs runs, Problems problems) {
-        int wanted = steps.orElse(0);
-        if (steps.isPresent() && wanted < 1) {
-            problems.add("--steps is " + wanted + ", but must be at least 1");
-        }
-        if (threads < 0) {
-            problems.add("--threads is " + threads + ", but must be 0 (all) or more");
-        }
-        boolean presetKnown = isPreset(runs, problems);
-        boolean backendKnown = backend.equals("auto")
-                || problems.collect(() -> Plugins.backends().get(backend).name().equals(backend), false);
-        NonFinitePolicy policy = problems.collect(() -> parsePolicy(nonFinite), NonFinitePolicy.STOP);
+    /**
+     * What is to be trained, and from where.
+     *
+     * @param config the configuration; its quantizer counts only if {@code quantizer} is there
+     * @param recipe the file that it comes from, if there is one
+     * @param quantizer the quantizer that the recipe names
+     */
+    record Chosen(RunConfig config, Optional<Recipe> recipe, Optional<QuantizerChoice> quantizer) {}
+
+    /** {@return the configuration of the preset or recipe, with what the options replace} Notes what cannot be read. */
+    Chosen chosen(Runs runs, Problems problems) {
+        Optional<Recipe> recipe = recipe(runs, problems);
+        boolean known = recipe.isPresent()
+                || (!isRecipe(preset)
+                        && problems.collect(() -> runs.preset(preset).name().equals(preset), false));
         // what is unknown is replaced, so that the rest can be checked in the same go
-        RunConfig config = new RunConfig(
-                presetKnown ? preset : PRESET,
-                QuantizerChoice.of("fp32"),
-                List.of(),
-                backendKnown ? backend : "auto",
-                seed,
-                Math.max(0, wanted),
-                Math.max(0, threads),
-                strict,
-                policy,
-                Map.of());
+        RunConfig start = recipe.map(Recipe::config).orElseGet(() -> RunConfig.of(known ? preset : PRESET));
+        RunConfig options = withOptions(start, problems);
+        RunConfig config = tensorboard ? options.with("train.tensorboard", "true") : options;
         RunConfig complete =
                 data.map(path -> config.with(DATA, path.toString())).orElse(config);
         if (data.isPresent() && settings.stream().anyMatch(s -> s.strip().startsWith(DATA + "="))) {
@@ -126,30 +115,61 @@ final class RunOptions {
         for (String setting : settings) {
             complete = with(complete, setting, problems);
         }
-        return presetKnown ? complete : config; // another preset would know other settings
+        // another preset would know other settings
+        return new Chosen(known ? complete : config, recipe, recipe.flatMap(Recipe::quantizer));
     }
 
-    private boolean isPreset(Runs runs, Problems problems) {
-        if (isRecipe(preset)) {
-            problems.add(preset + " is a recipe file, which is not in this version; name a preset and use --set");
-            return false;
+    private RunConfig withOptions(RunConfig start, Problems problems) {
+        RunConfig config = start.withStrict(strict || start.strict());
+        if (steps.isPresent()) {
+            int wanted = steps.orElseThrow();
+            if (wanted < 1) {
+                problems.add("--steps is " + wanted + ", but must be at least 1");
+            }
+            config = config.withSteps(Math.max(0, wanted));
         }
-        return problems.collect(() -> runs.preset(preset).name().equals(preset), false);
+        if (threads.isPresent()) {
+            int wanted = threads.orElseThrow();
+            if (wanted < 0) {
+                problems.add("--threads is " + wanted + ", but must be 0 (all) or more");
+            }
+            config = config.withThreads(Math.max(0, wanted));
+        }
+        if (seed.isPresent()) {
+            config = config.withSeed(seed.orElseThrow());
+        }
+        if (nonFinite.isPresent()) {
+            config = config.withNonFinite(problems.collect(
+                    () -> NonFinitePolicy.parse("--nonfinite", nonFinite.orElseThrow()), NonFinitePolicy.STOP));
+        }
+        if (backend.isPresent()) {
+            String name = backend.orElseThrow();
+            boolean known = name.equals("auto")
+                    || problems.collect(
+                            () -> Plugins.backends().get(name).name().equals(name), false);
+            config = config.withBackend(known ? name : "auto");
+        }
+        return config;
     }
 
-    private static boolean isRecipe(String name) {
+    private Optional<Recipe> recipe(Runs runs, Problems problems) {
+        if (!isRecipe(preset)) {
+            return Optional.empty();
+        }
+        try {
+            return Optional.of(runs.readRecipe(Path.of(preset)));
+        } catch (ConfigurationException e) {
+            e.problems().forEach(problems::add);
+        } catch (InvalidPathException e) {
+            problems.add("'" + preset + "' is no name of a file");
+        }
+        return Optional.empty();
+    }
+
+    /** {@return whether the argument names a recipe, and not a preset} */
+    static boolean isRecipe(String name) {
         String lower = name.toLowerCase(Locale.ROOT);
-        return lower.endsWith(".yaml") || lower.endsWith(".yml");
-    }
-
-    private static NonFinitePolicy parsePolicy(String text) {
-        List<String> known = Arrays.stream(NonFinitePolicy.values())
-                .map(p -> p.name().toLowerCase(Locale.ROOT))
-                .toList();
-        if (!known.contains(text)) {
-            throw new IllegalArgumentException("--nonfinite is '" + text + "'; " + Names.suggest(text, known));
-        }
-        return NonFinitePolicy.valueOf(text.toUpperCase(Locale.ROOT));
+        return Recipe.SUFFIXES.stream().anyMatch(lower::endsWith);
     }
 
     private static RunConfig with(RunConfig config, String setting, Problems problems) {
@@ -166,18 +186,31 @@ final class RunOptions {
     }
 
     /**
-     * Checks one configuration with each quantizer. A problem that several have is told once.
+     * Checks one configuration with each quantizer. A problem that several have is told once, and one that comes from a
+     * recipe with its line.
      *
      * @throws IllegalArgumentException naming all problems
      * @throws NotAvailableException if a named backend is not available, and nothing else is wrong
      */
-    static void check(Runs runs, RunConfig config, List<QuantizerChoice> choices, Problems problems) {
+    static void check(Runs runs, Chosen chosen, List<QuantizerChoice> choices, Problems problems) {
+        check(runs, chosen, choices, problems, runs::check);
+    }
+
+    /** Does the same, with a check of the caller's. */
+    static void check(
+            Runs runs, Chosen chosen, List<QuantizerChoice> choices, Problems problems, Consumer<RunConfig> checked) {
         Optional<NotAvailableException> notAvailable = Optional.empty();
         for (QuantizerChoice choice : choices) {
+            RunConfig config = chosen.config().withQuantizer(choice);
             try {
-                runs.check(config.withQuantizer(choice));
+                checked.accept(config);
+            } catch (ConfigurationException e) {
+                chosen.recipe()
+                        .map(recipe -> recipe.located(runs, config, e.problems()))
+                        .orElse(e.problems())
+                        .forEach(problems::add);
             } catch (IllegalArgumentException e) {
-                problems.addAll(e.getMessage());
+                problems.add(e.getMessage());
             } catch (NotAvailableException e) {
                 notAvailable = Optional.of(e);
             }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -22,8 +23,8 @@ import picocli.CommandLine.Option;
         name = "train",
         versionProvider = Nibble.Version.class,
         sortOptions = false,
-        description =
-                "Trains one model under one quantizer; writes run.json, metrics.csv, report.html and checkpoints.",
+        description = "Trains one model under one quantizer; writes run.json, metrics.csv, recipe.yaml, report.html,"
+                + " checkpoints.",
         footer = {
             "",
             "Example: INT8 blocks with fallback, but FP8 for the second half of each feed-forward layer",
@@ -32,26 +33,40 @@ import picocli.CommandLine.Option;
             "  nibble train --data book.txt --set model.layers=2 --steps 500",
             "Example: a small vision transformer on the files of Debian's package dataset-fashion-mnist",
             "  nibble train images --data /usr/share/datasets/fashion-mnist --quantizer int8-block",
+            "Example: everything in a file, written with its defaults and comments, and then changed",
+            "  nibble recipe text > my.yaml",
+            "  nibble train my.yaml --set train.steps=500",
             "Example: a checkpoint every 50 steps; the same line continues the run after whatever ended it",
             "  nibble train --steps 500 --set train.checkpointEvery=50 --out my-run --resume",
             "",
             "Results in --out: run.json (all about the run), metrics.csv (a line a step, to be read at any time),",
-            "report.html (loss curve, what each product of each layer really ran as) and checkpoints: the newest ones and",
-            "the best. --resume continues the newest one to the same bits as a run without a break; settings, data and",
+            "recipe.yaml (every value of the run: nibble train recipe.yaml repeats it to the same bits), report.html"
+                    + " (loss",
+            "curve, what each product of each layer really ran as) and checkpoints: the newest ones and the best."
+                    + " --resume continues the newest one to the same bits as a run without a break; settings, data and",
             "seed must be those of the run, --steps may grow. nibble export makes a plain model of a checkpoint.",
             "Without --resume the checkpoints of an earlier run in the folder are kept in checkpoints.old.",
+            "The first line tells what memory the run needs; run.json and report.html have it by kind, predicted and"
+                    + " measured.",
+            "One process at a time trains into a folder; a second one is refused.",
             "Ctrl-C ends the run after its step, saves a checkpoint and all else there is, and exits with 130."
         })
 final class TrainCommand implements Action {
+    /** What trains if nothing else is asked for. */
+    static final String DEFAULT_QUANTIZER = "int8-fallback";
+
     @Option(
             names = "--quantizer",
             paramLabel = "NAME[:k=v,...]",
-            defaultValue = "int8-fallback",
-            description = "Quantizer of the projections, and its options (default: ${DEFAULT-VALUE}); see nibble list.")
-    String quantizer;
+            description = "Quantizer of the projections, and its options (default: " + DEFAULT_QUANTIZER
+                    + ", or the recipe's); see nibble list.")
+    Optional<String> quantizer;
 
     @Mixin
     RunOptions options;
+
+    @Mixin
+    OutOption out;
 
     @Option(
             names = "--resume",
@@ -61,8 +76,8 @@ final class TrainCommand implements Action {
     @Option(
             names = "--other-quantizer",
             description =
-                    "With --resume: layers may have another quantizer than in the checkpoint. Weights, optimizer and place"
-                            + " in the data go on; the state of quantizers that are replaced is dropped.")
+                    "With --resume: layers may have another quantizer than in the checkpoint. Weights, optimizer and"
+                            + " place in the data go on; the state of quantizers that are replaced is dropped.")
     boolean otherQuantizer;
 
     @Mixin
@@ -77,22 +92,29 @@ final class TrainCommand implements Action {
     public Answer run(Terminal terminal, List<String> command) {
         Problems problems = new Problems();
         Runs runs = Runs.create();
-        RunConfig config = options.config(runs, problems);
-        QuantizerChoice choice =
-                problems.collect(() -> QuantizerChoice.parse(quantizer), QuantizerChoice.of(ResultTable.BASE_LINE));
+        RunOptions.Chosen chosen = options.chosen(runs, problems);
+        QuantizerChoice choice = choice(quantizer, chosen, problems);
         Start start = start(problems);
-        RunOptions.check(runs, config, List.of(choice), problems);
-        Path folder = OutFolder.prepare(options.out, "train", RunFolder.RECORD);
+        RunOptions.check(runs, chosen, List.of(choice), problems);
+        Path folder = OutFolder.prepare(out.folder, "train", RunFolder.RECORD);
         terminal.interruption().saveBeforeEnd();
-        FinishedRun run =
-                new RunSession(runs, terminal, common, command).run(config.withQuantizer(choice), folder, start);
+        FinishedRun run = new RunSession(runs, terminal, common, command)
+                .run(chosen.config().withQuantizer(choice), folder, start);
         Path report = folder.resolve(Report.FILE);
         AtomicFile.write(report, new Report("nibble train", command, List.of(run)).html());
         return answer(run, folder);
     }
 
+    /** {@return the quantizer that is asked for: by the option, by the recipe, or by nobody} */
+    static QuantizerChoice choice(Optional<String> option, RunOptions.Chosen chosen, Problems problems) {
+        return option.map(text ->
+                        problems.collect(() -> QuantizerChoice.parse(text), QuantizerChoice.of(ResultTable.BASE_LINE)))
+                .or(chosen::quantizer)
+                .orElse(QuantizerChoice.of(DEFAULT_QUANTIZER));
+    }
+
     private Start start(Problems problems) {
-        if (resume && options.out.isEmpty()) {
+        if (resume && out.folder.isEmpty()) {
             problems.add("--resume needs --out DIR, the folder of the run that is to go on");
         }
         if (otherQuantizer && !resume) {
@@ -130,8 +152,9 @@ final class TrainCommand implements Action {
                 table.row("  " + setting.path(), value, setting.help());
             }
             text.append("Settings for --set, with their defaults:\n").append(table.text());
-            text.append(
-                    "Layers for --set layers.PATTERN=QUANTIZER (N is a block's number; * in a pattern is any text):\n  ");
+            text.append("Layers for --set layers.PATTERN=QUANTIZER (N is a block's number; * in a pattern is any"
+                    + " text):\n"
+                    + "  ");
             text.append(String.join(", ", layerPatterns(runs.layerNames(RunConfig.of(name)))))
                     .append('\n');
         }

@@ -92,7 +92,7 @@ class ExitStatusTests {
                 of(1, "it is a folder", "gemm @x.npy @x.npy --quantizer bf16 --out @foreign"),
                 of(2, "no preset is named 'txt'", "train txt"),
                 of(2, "Did you mean 'text'?", "compare txt"),
-                of(2, "is a recipe file", "compare recipe.yaml"),
+                of(1, "recipe.yaml does not exist", "compare @recipe.yaml"),
                 of(2, "--resume needs --out DIR", "train --resume --quantizer bf16"),
                 of(2, "--other-quantizer needs --resume", "train --other-quantizer --quantizer bf16"),
                 of(2, "--steps is 0, but must be at least 1", "train --steps 0 --quantizer bf16"),
@@ -168,7 +168,8 @@ class ExitStatusTests {
 
     @Test
     void helpShowsAnExampleOfEachCommand() {
-        for (String command : List.of("compare", "train", "export", "inspect", "gemm", "list", "doctor")) {
+        for (String command :
+                List.of("compare", "train", "recipe", "diagnose", "export", "inspect", "gemm", "list", "doctor")) {
             Outcome outcome = Outcome.of(command, "--help");
             assertEquals(0, outcome.status());
             assertTrue(outcome.out().contains("Example: "), command);

@@ -1,12 +1,15 @@
 package dev.nibble.models;
 
 import dev.nibble.spi.Names;
+import dev.nibble.tensor.DType;
 import java.util.List;
+import java.util.Map;
 
 /** The setting {@code model.attention}, the same in every preset. */
 final class AttentionSetting {
     private static final String PATH = "model.attention";
     private static final String FP32 = "fp32";
+    private static final String BF16 = "bf16";
     private static final String QUANTIZED = "quantized";
 
     private AttentionSetting() {}
@@ -16,7 +19,7 @@ final class AttentionSetting {
                 PATH,
                 Setting.Type.TEXT,
                 FP32,
-                "the products of attention: fp32, or quantized by the quantizer of layers blocks.N.attn.scores and blocks.N.attn.mix");
+                "the products of attention: fp32; bf16, where the backend has kernels for it (cuda); or quantized by the quantizer of layers blocks.N.attn.scores and blocks.N.attn.mix");
     }
 
     /**
@@ -26,10 +29,16 @@ final class AttentionSetting {
      */
     static boolean isQuantized(SettingValues values) {
         String value = values.text(PATH);
-        if (!value.equals(FP32) && !value.equals(QUANTIZED)) {
+        List<String> known = List.of(FP32, BF16, QUANTIZED);
+        if (!known.contains(value)) {
             throw new IllegalArgumentException(
-                    "setting " + PATH + " is '" + value + "'; " + Names.suggest(value, List.of(FP32, QUANTIZED)));
+                    "setting " + PATH + " is '" + value + "'; " + Names.suggest(value, known));
         }
         return value.equals(QUANTIZED);
+    }
+
+    /** {@return what the settings of a run ask of its backend; they need not be checked yet} */
+    static DType ofBackend(Map<String, String> settings) {
+        return settings.getOrDefault(PATH, FP32).equals(BF16) ? DType.BF16 : DType.FP32;
     }
 }

@@ -53,9 +53,7 @@ record CheckpointSettings(int everySteps, double everyMinutes, int keep, boolean
         if (keep < 1) {
             problems.add("setting " + KEEP + " is " + keep + ", but must be 1 or more");
         }
-        if (!problems.isEmpty()) {
-            throw new IllegalArgumentException(String.join("; ", problems));
-        }
+        ConfigurationException.throwIfAny(problems);
         return new CheckpointSettings(steps, minutes, keep, Boolean.parseBoolean(texts.get(BEST)));
     }
 }

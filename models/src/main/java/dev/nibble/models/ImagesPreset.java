@@ -6,7 +6,6 @@ import dev.nibble.models.data.ImageBatches;
 import dev.nibble.models.data.ImageData;
 import dev.nibble.models.layers.MlpKind;
 import dev.nibble.models.layers.VitShape;
-import dev.nibble.models.train.ImageTask;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
@@ -14,6 +13,7 @@ import dev.nibble.spi.Names;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -22,7 +22,6 @@ import java.util.OptionalInt;
  */
 final class ImagesPreset implements Preset {
     private static final TrainingSettings TRAINING = new TrainingSettings(600, "0.002", 50, "0.05");
-    private static final String DATA = "data.path";
 
     @Override
     public String name() {
@@ -41,26 +40,26 @@ final class ImagesPreset implements Preset {
 
     @Override
     public List<Setting> settings() {
-        return TRAINING.after(
-                integer("model.patch", 7, "side of a patch, in pixels; divides those of the images"),
-                integer("model.width", 128, "features of the residual stream"),
-                integer("model.heads", 4, "attention heads"),
-                integer("model.hidden", 256, "features between the linear layers of a feed-forward layer"),
-                integer("model.layers", 4, "blocks"),
-                new Setting("model.mlp", Setting.Type.TEXT, "swiglu", "the feed-forward layers: swiglu or relu"),
-                AttentionSetting.setting(),
-                new Setting(DATA, Setting.Type.TEXT, "", "folder with the IDX files; the same as --data"),
-                integer("data.classes", 10, "classes of the labels"),
-                integer("data.batch", 128, "images in a micro-batch"),
-                integer("data.validationImages", 0, "test images in an evaluation; 0 for all"));
+        return TRAINING.after(ImageDataSettings.after(
+                        integer("model.patch", 7, "side of a patch, in pixels; divides those of the images"),
+                        integer("model.width", 128, "features of the residual stream"),
+                        integer("model.heads", 4, "attention heads"),
+                        integer("model.hidden", 256, "features between the linear layers of a feed-forward layer"),
+                        integer("model.layers", 4, "blocks"),
+                        new Setting(
+                                "model.mlp", Setting.Type.TEXT, "swiglu", "the feed-forward layers: swiglu or relu"),
+                        AttentionSetting.setting())
+                .toArray(Setting[]::new));
     }
 
     @Override
     public List<LinearLayer> layers(SettingValues values) {
-        values.requireIn("data.batch", 1, 1 << 20);
-        values.requireIn("data.validationImages", 0, Integer.MAX_VALUE);
-        TRAINING.spec(values);
-        return shape(values).planned();
+        Problems problems = new Problems();
+        ImageDataSettings.check(values, problems);
+        problems.check(() -> TRAINING.spec(values));
+        Optional<VitShape> shape = problems.collect(() -> shape(values));
+        problems.throwIfAny();
+        return shape.orElseThrow().planned();
     }
 
     @Override
@@ -71,27 +70,13 @@ final class ImagesPreset implements Preset {
 
     @Override
     public void requireData(SettingValues values) {
-        ImageData.Header header = header(values);
-        ImageBatches.tokens(header.rows(), header.cols(), values.integer("model.patch"));
-        ImageTask.checkBatch(values.integer("data.batch"), header.rows(), header.cols());
-        ImageTask.checkValidationImages(validationImages(values, header.testImages()), header.testImages());
-    }
-
-    private static int validationImages(SettingValues values, int all) {
-        int wanted = values.integer("data.validationImages");
-        return wanted == 0 ? all : wanted;
+        ImageDataSettings.requireData(name(), values, values.integer("model.patch"));
     }
 
     @Override
     public Task prepare(SettingValues values) {
         requireData(values);
-        ImageData data = ImageData.read(values.path(DATA), values.integer("data.classes"));
-        return new ImageTask(
-                shape(values),
-                data,
-                values.integer("data.batch"),
-                validationImages(values, data.test().count()),
-                TRAINING.spec(values));
+        return ImageDataSettings.task(values, shape(values), TRAINING.spec(values));
     }
 
     private static VitShape shape(SettingValues values) {
@@ -111,16 +96,8 @@ final class ImagesPreset implements Preset {
         if (!AttentionSetting.isQuantized(values)) {
             return OptionalInt.empty();
         }
-        ImageData.Header header = header(values);
+        ImageData.Header header = ImageDataSettings.header("images", values);
         return OptionalInt.of(ImageBatches.tokens(header.rows(), header.cols(), values.integer("model.patch")));
-    }
-
-    private static ImageData.Header header(SettingValues values) {
-        if (values.text(DATA).isEmpty()) {
-            throw new IllegalArgumentException(
-                    "preset images has no data, but needs a folder with IDX files; name it with --data DIR");
-        }
-        return ImageData.header(values.path(DATA));
     }
 
     private static MlpKind mlp(String name) {

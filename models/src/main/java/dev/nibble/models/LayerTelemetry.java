@@ -13,7 +13,7 @@ import java.util.TreeMap;
  * @param fallbackRate share of blocks with a residual, in [0, 1]; 0 if the quantizer has no fallback
  * @param threshold block metric (amax by default) above which a block fell back; 0 if the quantizer has no fallback
  * @param outlierRatio largest over median block amax; 0 if the quantizer has no fallback
- * @param state the quantizer's state vectors of length 1 after the step, by name, sorted
+ * @param state the quantizer's state vectors of length 1 that something reads, after the step, by name, sorted
  */
 public record LayerTelemetry(
         String layer,

@@ -32,7 +32,7 @@ public final class NibbleModule extends AbstractModule {
                 .setDefault()
                 .toInstance(new PluginBackends());
         MapBinder<String, Preset> presets = MapBinder.newMapBinder(binder(), String.class, Preset.class);
-        for (Preset preset : List.of(new TextPreset(), new ImagesPreset())) {
+        for (Preset preset : List.of(new TextPreset(), new ImagesPreset(), new ResNetPreset(), new ClassifyPreset())) {
             presets.addBinding(preset.name()).toInstance(preset);
         }
         bind(Runs.class).in(Singleton.class);

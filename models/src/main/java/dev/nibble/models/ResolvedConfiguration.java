@@ -39,7 +39,8 @@ record ResolvedConfiguration(
             "train.checkpointEvery",
             "train.checkpointMinutes",
             "train.checkpointKeep",
-            "train.checkpointBest");
+            "train.checkpointBest",
+            "train.tensorboard");
 
     private static final String ABSENT = "(none)";
 
@@ -68,6 +69,23 @@ record ResolvedConfiguration(
                 json.text("backend"),
                 json.texts("settings"),
                 json.texts("layers"));
+    }
+
+    /** {@return a configuration of a run that is the same in every layer} */
+    RunConfig config() {
+        List<LayerOverride> overrides = new ArrayList<>();
+        layers.forEach((name, label) -> overrides.add(new LayerOverride(name, QuantizerChoice.parse(label))));
+        return new RunConfig(
+                preset,
+                QuantizerChoice.of("fp32"),
+                overrides,
+                backend,
+                seed,
+                steps,
+                0,
+                false,
+                NonFinitePolicy.STOP,
+                settings);
     }
 
     /** {@return SHA-256 of what must be the same for a run to go on to the same bits; steps and layers included} */

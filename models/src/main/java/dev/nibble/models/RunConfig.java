@@ -126,6 +126,6 @@ public record RunConfig(
 
     /** {@return what the run asks of its backend} */
     BackendOptions backendOptions() {
-        return new BackendOptions(seed, threads, strict);
+        return new BackendOptions(seed, threads, strict, AttentionSetting.ofBackend(settings));
     }
 }

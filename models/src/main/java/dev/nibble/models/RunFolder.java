@@ -3,6 +3,7 @@ package dev.nibble.models;
 import dev.nibble.error.NibbleException;
 import dev.nibble.models.checkpoint.CheckpointStore;
 import dev.nibble.models.files.AtomicFile;
+import dev.nibble.models.files.FolderLock;
 import dev.nibble.models.files.IoReason;
 import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
@@ -13,7 +14,8 @@ import java.util.function.Function;
 
 /**
  * A run that leaves files: {@code metrics.csv}, a line a step, readable while it goes on; {@code run.json}, the whole
- * record, replaced in one move when it ends.
+ * record, replaced in one move when it ends; {@code recipe.yaml}, by which it can be repeated;
+ * and {@code tensorboard/}, if the setting {@code train.tensorboard} asks for it.
  *
  * @param path where the files go; made if it does not exist. {@link dev.nibble.models.files.ResultFolder} tells whether it
  *     is somebody else's
@@ -23,6 +25,9 @@ public record RunFolder(Path path, RunOrigin origin) {
     /** Name of the record; a folder that has one is the folder of a run. */
     public static final String RECORD = "run.json";
 
+    /** Name of the recipe with every value filled in, by which the run can be repeated. */
+    public static final String RECIPE = "recipe.yaml";
+
     private static final String METRICS = "metrics.csv";
 
     /**
@@ -31,10 +36,13 @@ public record RunFolder(Path path, RunOrigin origin) {
      *
      * @return what the run gave; {@link RunResult#failure} is why it failed
      * @throws IllegalArgumentException if no preset has the name in the configuration
-     * @throws NibbleException if the files cannot be written
+     * @throws NibbleException if the files cannot be written, or another process trains into the folder
      */
     public RunResult train(Runs runs, RunConfig config, RunListener listener) {
-        return train(runs, config, listener, RunHistory.EMPTY, heard -> runs.train(config, heard));
+        runs.preset(config.preset());
+        try (FolderLock _ = lock()) {
+            return train(runs, config, listener, RunHistory.EMPTY, heard -> runs.train(config, heard));
+        }
     }
 
     /**
@@ -46,9 +54,25 @@ public record RunFolder(Path path, RunOrigin origin) {
      * @return what the run gave
      * @throws IllegalArgumentException if no preset has the name in the configuration; or if a checkpoint that is to be
      *     continued is one of another configuration or of other data, naming every difference: nothing is written then
-     * @throws NibbleException if the files cannot be written; or if there are checkpoints to continue, and none can be used
+     * @throws NibbleException if the files cannot be written, or another process trains into the folder; or if there are checkpoints to continue, and none can be used
      */
     public RunResult train(Runs runs, RunConfig config, RunListener listener, Start start) {
+        runs.preset(config.preset());
+        try (FolderLock _ = lock()) {
+            return trainWithCheckpoints(runs, config, listener, start);
+        }
+    }
+
+    private FolderLock lock() {
+        try {
+            Files.createDirectories(path);
+        } catch (IOException e) {
+            throw new NibbleException(path + " cannot be made: " + IoReason.of(e), e);
+        }
+        return FolderLock.take(path);
+    }
+
+    private RunResult trainWithCheckpoints(Runs runs, RunConfig config, RunListener listener, Start start) {
         CheckpointStore store = new CheckpointStore(path.resolve(CheckpointStore.FOLDER));
         store.clear();
         if (start == Start.NEW || store.all().isEmpty()) {
@@ -79,19 +103,31 @@ public record RunFolder(Path path, RunOrigin origin) {
             RunHistory before,
             Function<RunListener, RunResult> training) {
         TaskKind kind = runs.preset(config.preset()).kind();
-        try {
-            Files.createDirectories(path);
-        } catch (IOException e) {
-            throw new NibbleException(path + " cannot be made: " + IoReason.of(e), e);
-        }
         Path record = path.resolve(RECORD);
         AtomicFile.write(record, RunJson.started(origin, config));
         RunResult result;
         try (MetricsFile metrics = new MetricsFile(path.resolve(METRICS), kind, before)) {
-            result = result(kind, config, new Both(metrics, listener), training);
+            result = watched(kind, config, new Both(metrics, listener), before, heard -> {
+                AtomicFile.write(path.resolve(RECIPE), runs.resolvedRecipe(config));
+                return training.apply(heard);
+            });
         }
         AtomicFile.write(record, RunJson.ended(origin, config, path, result));
         return result;
+    }
+
+    private RunResult watched(
+            TaskKind kind,
+            RunConfig config,
+            RunListener listener,
+            RunHistory before,
+            Function<RunListener, RunResult> training) {
+        if (!TensorBoardFile.isWanted(config)) {
+            return result(kind, config, listener, training);
+        }
+        try (TensorBoardFile events = new TensorBoardFile(path, kind, before)) {
+            return result(kind, config, new Both(events, listener), training);
+        }
     }
 
     private static RunResult result(
@@ -103,27 +139,35 @@ public record RunFolder(Path path, RunOrigin origin) {
         }
     }
 
-    /** Tells the file and the listener what the run tells, and the run what the listener wants. */
-    private record Both(MetricsFile metrics, RunListener listener) implements RunListener {
+    /** Tells a file and a listener what the run tells, and the run what the listener wants. */
+    private record Both(RunListener file, RunListener listener) implements RunListener {
         @Override
         public void started(RunInfo info) {
+            file.started(info);
             listener.started(info);
         }
 
         @Override
         public void notice(String message) {
+            file.notice(message);
             listener.notice(message);
         }
 
         @Override
         public void step(StepRecord step) {
-            metrics.step(step);
+            file.step(step);
             listener.step(step);
         }
 
         @Override
+        public void telemetry(LayerTelemetry row) {
+            file.telemetry(row);
+            listener.telemetry(row);
+        }
+
+        @Override
         public void evaluated(Evaluation evaluation) {
-            metrics.evaluated(evaluation);
+            file.evaluated(evaluation);
             listener.evaluated(evaluation);
         }
 

@@ -1,6 +1,7 @@
 package dev.nibble.models;
 
 import dev.nibble.models.train.TaskKind;
+import java.util.Optional;
 
 /**
  * What is known of a run before its first step.
@@ -13,6 +14,7 @@ import dev.nibble.models.train.TaskKind;
  * @param unitsPerStep tokens or samples that one step trains on
  * @param parameters trained numbers
  * @param modelSummary the model in one line
+ * @param memory what the run will hold; empty if that cannot be told
  */
 public record RunInfo(
         TaskKind kind,
@@ -22,4 +24,5 @@ public record RunInfo(
         int steps,
         long unitsPerStep,
         long parameters,
-        String modelSummary) {}
+        String modelSummary,
+        Optional<MemoryForecast> memory) {}

@@ -23,6 +23,7 @@ final class RunJson {
         json.put("folder", folder.toString());
         json.put("device", result.device());
         json.put("model", result.modelSummary());
+        result.memory().ifPresent(memory -> json.put("memory", memory(memory)));
         json.put(
                 "evaluations",
                 result.evaluations().stream()
@@ -43,6 +44,20 @@ final class RunJson {
         json.put("command", origin.command());
         json.put("machine", origin.machine());
         json.put("configuration", config.facts());
+        return json;
+    }
+
+    private static Map<String, Object> memory(RunMemory memory) {
+        Map<String, Object> json = new LinkedHashMap<>();
+        for (RunMemory.Row row : memory.rows()) {
+            Map<String, Object> bytes = new LinkedHashMap<>();
+            bytes.put("predictedBytes", row.predicted());
+            row.measured().ifPresent(measured -> bytes.put("measuredBytes", measured));
+            json.put(row.name(), bytes);
+        }
+        json.put(
+                "savedActivationsByTensor",
+                new LinkedHashMap<>(memory.forecast().savedByTensor()));
         return json;
     }
 

@@ -18,6 +18,9 @@ public interface RunListener {
     /** A step is done. */
     default void step(StepRecord step) {}
 
+    /** How the input of a layer was quantized in the step that {@link #step} told of last. */
+    default void telemetry(LayerTelemetry row) {}
+
     /** An evaluation is done. */
     default void evaluated(Evaluation evaluation) {}
 

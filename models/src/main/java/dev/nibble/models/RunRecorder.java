@@ -3,8 +3,11 @@ package dev.nibble.models;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.report.ExecutionRow;
+import dev.nibble.spi.MemoryUse;
+import dev.nibble.tensor.MemoryTag;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** Gathers the result of a run while it goes on. */
@@ -27,6 +30,8 @@ final class RunRecorder {
     private long peakBytes;
     private long savedActivationBytes;
     private double seconds;
+    private Optional<MemoryForecast> forecast = Optional.empty();
+    private Map<MemoryTag, Long> live = Map.of();
 
     RunRecorder(TaskKind kind, RunConfig config, Task task, String backend, RunHistory before) {
         this.kind = kind;
@@ -87,8 +92,17 @@ final class RunRecorder {
         telemetry.add(row);
     }
 
-    void saved(long bytes) {
-        savedActivationBytes = bytes;
+    /** Takes what a run is predicted to hold. */
+    void forecast(MemoryForecast memory) {
+        forecast = Optional.of(memory);
+    }
+
+    /** Takes what is held at the end of the first forward pass since the run began or went on. */
+    void live(MemoryUse use, int step) {
+        live = use.live();
+        if (step == 0) {
+            savedActivationBytes = use.live(MemoryTag.CONTEXT);
+        }
     }
 
     void elapsed(double value) {
@@ -136,6 +150,7 @@ final class RunRecorder {
                 evaluations,
                 execution,
                 telemetry,
-                task.summary());
+                task.summary(),
+                forecast.map(predicted -> new RunMemory(predicted, live, peakBytes)));
     }
 }

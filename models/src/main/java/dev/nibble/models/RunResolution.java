@@ -1,6 +1,5 @@
 package dev.nibble.models;
 
-import dev.nibble.error.NibbleException;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
@@ -10,14 +9,12 @@ import dev.nibble.spi.Quantizer;
 import dev.nibble.spi.QuantizerProvider;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
-import java.util.function.Supplier;
+import java.util.function.Consumer;
 
 /**
  * A configuration in which every name has been found.
@@ -27,15 +24,37 @@ import java.util.function.Supplier;
  * @param backend the backend
  * @param layerQuantizers how each layer is computed, by layer name
  * @param layerLabels the quantizer of each layer with the values of all its options, by layer name
+ * @param named each quantizer of the configuration with the values of all its options
  */
 record RunResolution(
         Preset preset,
         SettingValues values,
         BackendProvider backend,
         Map<String, LinearQuantizer> layerQuantizers,
-        SortedMap<String, String> layerLabels) {
+        SortedMap<String, String> layerLabels,
+        Map<QuantizerChoice, QuantizerChoice> named) {
 
+    /** {@return a quantizer of the configuration with the values of all its options} */
+    QuantizerChoice named(QuantizerChoice choice) {
+        return named.get(choice);
+    }
+
+    /** {@return what a configuration means, with data that is there} */
     static RunResolution of(RunConfig config, Preset preset, QuantizerLookup quantizers, BackendLookup backends) {
+        return of(config, preset, quantizers, backends, preset::requireData);
+    }
+
+    /** {@return what a configuration means, whether its data is there or not} */
+    static RunResolution ofValues(RunConfig config, Preset preset, QuantizerLookup quantizers, BackendLookup backends) {
+        return of(config, preset, quantizers, backends, _ -> {});
+    }
+
+    private static RunResolution of(
+            RunConfig config,
+            Preset preset,
+            QuantizerLookup quantizers,
+            BackendLookup backends,
+            Consumer<SettingValues> data) {
         Problems problems = new Problems();
         Optional<SettingValues> values = problems.collect(() -> SettingValues.of(preset.settings(), config.settings()));
         List<LinearLayer> layers =
@@ -48,50 +67,11 @@ record RunResolution(
         Map<String, LinearQuantizer> byLayer = assignment.assign(preset, layers);
         Optional<BackendProvider> backend = problems.collect(() -> backends.get(config.backend()));
         if (!layers.isEmpty()) {
-            values.ifPresent(v -> problems.check(() -> preset.requireData(v)));
+            values.ifPresent(v -> problems.check(() -> data.accept(v)));
         }
         problems.throwIfAny();
-        return new RunResolution(preset, values.orElseThrow(), backend.orElseThrow(), byLayer, assignment.labels);
-    }
-
-    /**
-     * Gathers what is wrong, so that one message can say it all. What the machine lacks, a backend or data, is told when
-     * nothing else is wrong.
-     */
-    private static final class Problems {
-        private final Set<String> messages = new LinkedHashSet<>();
-        private final List<NibbleException> lacks = new ArrayList<>();
-
-        void add(String message) {
-            messages.add(message);
-        }
-
-        <T> Optional<T> collect(Supplier<T> source) {
-            try {
-                return Optional.of(source.get());
-            } catch (IllegalArgumentException e) {
-                messages.add(e.getMessage());
-            } catch (NibbleException e) {
-                lacks.add(e);
-            }
-            return Optional.empty();
-        }
-
-        void check(Runnable check) {
-            collect(() -> {
-                check.run();
-                return true;
-            });
-        }
-
-        void throwIfAny() {
-            if (!messages.isEmpty()) {
-                throw new IllegalArgumentException(String.join("; ", messages));
-            }
-            if (!lacks.isEmpty()) {
-                throw lacks.getFirst();
-            }
-        }
+        return new RunResolution(
+                preset, values.orElseThrow(), backend.orElseThrow(), byLayer, assignment.labels, assignment.named());
     }
 
     private static final class QuantizersByLayer {
@@ -102,7 +82,7 @@ record RunResolution(
         private final SortedMap<String, String> labels = new TreeMap<>(); // by layer name
 
         /** A quantizer, and its name with the values of all options. */
-        private record Created(Quantizer quantizer, String label) {}
+        private record Created(Quantizer quantizer, QuantizerChoice named) {}
 
         QuantizersByLayer(RunConfig config, QuantizerLookup lookup, Problems problems) {
             this.config = config;
@@ -118,11 +98,17 @@ record RunResolution(
             for (LinearLayer layer : layers) {
                 String name = layer.site().name();
                 quantizer(choice(preset, layer)).ifPresent(c -> {
-                    labels.put(name, c.label());
+                    labels.put(name, c.named().label());
                     problems.collect(() -> c.quantizer().linear(layer)).ifPresent(q -> byLayer.put(name, q));
                 });
             }
             return byLayer;
+        }
+
+        Map<QuantizerChoice, QuantizerChoice> named() {
+            Map<QuantizerChoice, QuantizerChoice> named = new LinkedHashMap<>();
+            created.forEach((choice, found) -> found.ifPresent(c -> named.put(choice, c.named())));
+            return named;
         }
 
         private QuantizerChoice choice(Preset preset, LinearLayer layer) {
@@ -141,8 +127,8 @@ record RunResolution(
                     c -> problems.collect(() -> {
                         QuantizerProvider provider = lookup.get(c.name());
                         OptionValues options = OptionValues.of(provider.name(), provider.options(), c.options());
-                        String label = new QuantizerChoice(provider.name(), options.asMap()).label();
-                        return new Created(provider.create(options), label);
+                        QuantizerChoice named = new QuantizerChoice(provider.name(), options.asMap());
+                        return new Created(provider.create(options), named);
                     }));
         }
 

@@ -33,6 +33,7 @@ import java.util.SequencedMap;
  * @param execution what each product of each layer ran as
  * @param telemetry how layer inputs were quantized, every few steps
  * @param modelSummary the model in one line
+ * @param memory what was predicted to be held, and what was; empty if the run did not get that far
  */
 public record RunResult(
         TaskKind kind,
@@ -54,7 +55,54 @@ public record RunResult(
         List<Evaluation> evaluations,
         List<ExecutionRow> execution,
         List<LayerTelemetry> telemetry,
-        String modelSummary) {
+        String modelSummary,
+        Optional<RunMemory> memory) {
+    /** Makes a result of which no memory was predicted. */
+    public RunResult(
+            TaskKind kind,
+            String quantizer,
+            String backend,
+            String device,
+            Status status,
+            String message,
+            Optional<Throwable> failure,
+            int steps,
+            int skippedSteps,
+            double finalTrainLoss,
+            double finalValidationLoss,
+            double finalValidationAccuracy,
+            double seconds,
+            long peakBytes,
+            long savedActivationBytes,
+            List<StepRecord> curve,
+            List<Evaluation> evaluations,
+            List<ExecutionRow> execution,
+            List<LayerTelemetry> telemetry,
+            String modelSummary) {
+        this(
+                kind,
+                quantizer,
+                backend,
+                device,
+                status,
+                message,
+                failure,
+                steps,
+                skippedSteps,
+                finalTrainLoss,
+                finalValidationLoss,
+                finalValidationAccuracy,
+                seconds,
+                peakBytes,
+                savedActivationBytes,
+                curve,
+                evaluations,
+                execution,
+                telemetry,
+                modelSummary,
+                Optional.empty());
+    }
+
     /** How a run ended. */
     public enum Status {
         /** All steps were done. */

@@ -1,11 +1,14 @@
 package dev.nibble.models;
 
 import com.google.inject.Guice;
+import dev.nibble.models.checkpoint.Checkpoint;
 import dev.nibble.spi.Names;
 import jakarta.inject.Inject;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -73,6 +76,16 @@ public final class Runs {
     }
 
     /**
+     * Checks as {@link #check} does, but for the data.
+     *
+     * @throws IllegalArgumentException naming every problem
+     * @throws dev.nibble.error.NotAvailableException if a named backend is not available
+     */
+    public void checkValues(RunConfig config) {
+        RunResolution.ofValues(config, preset(config.preset()), quantizers, backends);
+    }
+
+    /**
      * Trains. The result says how the run ended: a {@link dev.nibble.error.NibbleException}, or a plan that a quantizer refuses,
      * is in it once the backend is open. What a listener throws passes through.
      *
@@ -97,6 +110,100 @@ public final class Runs {
     PreparedRun prepare(RunConfig config) {
         RunResolution resolution = resolve(config);
         return new PreparedRun(config, resolution, resolution.preset().prepare(resolution.values()));
+    }
+
+    /**
+     * {@return the recipe in a file}
+     *
+     * @throws ConfigurationException naming every problem of form, name or type, each with file and line; {@link #check}
+     *     finds the others
+     * @throws dev.nibble.error.NibbleException if the file cannot be read
+     */
+    public Recipe readRecipe(Path file) {
+        return RecipeReader.read(file, this::preset, this::checkValues);
+    }
+
+    /**
+     * {@return a configuration as a recipe in YAML, each value with what it does; those that are not given have their
+     * defaults}
+     *
+     * @throws IllegalArgumentException if the preset or a setting is wrong
+     */
+    public String recipe(RunConfig config) {
+        Preset preset = preset(config.preset());
+        SettingValues values = SettingValues.of(preset.settings(), withSteps(config));
+        List<String> title = List.of(
+                "Recipe for preset " + preset.name() + ": " + preset.description() + ".",
+                "Train it:  nibble train FILE    Compare with fp32:  nibble compare FILE",
+                "A line that is left out has the preset's default. Options of the command line replace what stands here.");
+        return RecipeText.of(title, preset, config, values.asMap());
+    }
+
+    private static Map<String, String> withSteps(RunConfig config) {
+        Map<String, String> settings = new TreeMap<>(config.settings());
+        if (config.steps() > 0) {
+            settings.put("train.steps", String.valueOf(config.steps()));
+        }
+        return settings;
+    }
+
+    /**
+     * {@return a configuration as a recipe in which nothing is left to a default: quantizers have all their options, the
+     * backend is named, and paths are absolute} It gives the same bits wherever the backend and the data are the same.
+     *
+     * @throws IllegalArgumentException naming every problem of the configuration
+     * @throws dev.nibble.error.NotAvailableException if a named backend is not available
+     */
+    public String resolvedRecipe(RunConfig config) {
+        RunResolution resolution = resolve(config);
+        Preset preset = resolution.preset();
+        SortedMap<String, String> values =
+                SettingValues.of(preset.settings(), withSteps(config)).asMap();
+        for (Setting setting : preset.settings()) {
+            if (setting.type() == Setting.Type.PATH) {
+                values.computeIfPresent(
+                        setting.path(),
+                        (_, path) -> path.isEmpty()
+                                ? ""
+                                : Path.of(path).toAbsolutePath().normalize().toString());
+            }
+        }
+        List<LayerOverride> overrides = config.overrides().stream()
+                .map(override -> new LayerOverride(override.pattern(), resolution.named(override.choice())))
+                .toList();
+        RunConfig complete = new RunConfig(
+                config.preset(),
+                resolution.named(config.quantizer()),
+                overrides,
+                resolution.backend().name(),
+                config.seed(),
+                config.steps(),
+                config.threads(),
+                config.strict(),
+                config.nonFinite(),
+                values);
+        List<String> title = List.of(
+                "Recipe of a run of preset " + preset.name() + ", with every value as it was.",
+                "Repeat it:  nibble train FILE");
+        return RecipeText.of(title, preset, complete, values);
+    }
+
+    /**
+     * {@return what the linear layers of a checkpoint work on in the next step of its run, on a batch of the run's own data}
+     *
+     * @param checkpoint of this version, verified
+     * @param backend what computes: {@code auto}, or a name
+     * @param data where the data is now; empty if it is where it was
+     * @throws IllegalArgumentException if the configuration in the checkpoint cannot be run here
+     * @throws dev.nibble.error.FormatException if the checkpoint does not fit its model, or the data is other data
+     * @throws dev.nibble.error.NibbleException if something is lacking
+     */
+    public CheckpointSample sample(Checkpoint checkpoint, String backend, Optional<Path> data) {
+        CheckpointState state = CheckpointState.read(checkpoint);
+        RunConfig saved = state.configuration().config().withBackend(backend);
+        RunConfig config =
+                data.map(path -> saved.with("data.path", path.toString())).orElse(saved);
+        return new CheckpointSampler(prepare(config), state, checkpoint).sample();
     }
 
     private RunResolution resolve(RunConfig config) {

@@ -18,7 +18,9 @@ public record Setting(String path, Type type, String defaultValue, String help) 
         /** A finite decimal number. */
         NUMBER,
         /** Any text. */
-        TEXT
+        TEXT,
+        /** A file or folder, relative to the working directory; or the empty text. */
+        PATH
     }
 
     /** {@return an INTEGER setting} */

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
@@ -30,10 +31,7 @@ public final class SettingValues {
         Map<String, String> values = new TreeMap<>();
         for (Setting setting : settings) {
             String value = given.getOrDefault(setting.path(), setting.defaultValue());
-            if (!fits(setting.type(), value)) {
-                problems.add(
-                        "setting %s is '%s', but must be %s".formatted(setting.path(), value, needed(setting.type())));
-            }
+            problem(setting, value).ifPresent(problems::add);
             values.put(setting.path(), value);
         }
         for (String path : new TreeMap<>(given).keySet()) {
@@ -43,10 +41,16 @@ public final class SettingValues {
                                 path, settings.stream().map(Setting::path).toList()));
             }
         }
-        if (!problems.isEmpty()) {
-            throw new IllegalArgumentException(String.join("; ", problems));
-        }
+        ConfigurationException.throwIfAny(problems);
         return new SettingValues(values);
+    }
+
+    /** {@return what is wrong with a value of a setting, if anything is} */
+    static Optional<String> problem(Setting setting, String value) {
+        return fits(setting.type(), value)
+                ? Optional.empty()
+                : Optional.of(
+                        "setting %s is '%s', but must be %s".formatted(setting.path(), value, needed(setting.type())));
     }
 
     private static boolean fits(Setting.Type type, String value) {
@@ -55,15 +59,18 @@ public final class SettingValues {
             case INTEGER -> value.matches("[+-]?\\d{1,9}");
             case NUMBER -> isFiniteNumber(value);
             case TEXT -> true;
+            case PATH -> isPath(value);
         };
     }
 
-    private static String needed(Setting.Type type) {
+    /** {@return what the values of a type are, in words} */
+    static String needed(Setting.Type type) {
         return switch (type) {
             case BOOLEAN -> "true or false";
             case INTEGER -> "an integer of at most 9 digits";
             case NUMBER -> "a finite number";
             case TEXT -> "a text";
+            case PATH -> "a path";
         };
     }
 
@@ -71,6 +78,14 @@ public final class SettingValues {
         try {
             return Double.isFinite(Double.parseDouble(value));
         } catch (NumberFormatException _) {
+            return false;
+        }
+    }
+
+    private static boolean isPath(String value) {
+        try {
+            return !Path.of(value).toString().isEmpty() || value.isEmpty();
+        } catch (InvalidPathException _) {
             return false;
         }
     }
@@ -112,17 +127,9 @@ public final class SettingValues {
         }
     }
 
-    /**
-     * {@return the value of a TEXT setting as a path}
-     *
-     * @throws IllegalArgumentException if the file system knows no such path
-     */
+    /** {@return the value of a PATH setting} */
     Path path(String path) {
-        try {
-            return Path.of(text(path));
-        } catch (InvalidPathException e) {
-            throw new IllegalArgumentException("setting " + path + " is '" + text(path) + "', but must be a path", e);
-        }
+        return Path.of(text(path));
     }
 
     /** {@return the value of a NUMBER setting} */

@@ -11,6 +11,7 @@ import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -50,7 +51,7 @@ final class TextPreset implements Preset {
                         "0",
                         "share of the inputs of mlp.gateUp and mlp.down that gets an outlier, which cancels in exact arithmetic"),
                 number("model.outlierSize", "1000", "magnitude of these outliers"),
-                new Setting("data.path", Setting.Type.TEXT, "", "a text file; empty for the bundled Moby-Dick"),
+                new Setting("data.path", Setting.Type.PATH, "", "a text file; empty for the bundled Moby-Dick"),
                 integer("data.batch", 16, "sequences in a micro-batch"),
                 integer("data.sequence", 128, "tokens in a sequence"),
                 integer("data.validationBatches", 8, "batches of held-out text in an evaluation"));
@@ -58,14 +59,17 @@ final class TextPreset implements Preset {
 
     @Override
     public List<LinearLayer> layers(SettingValues values) {
-        checkData(values);
-        TRAINING.spec(values);
-        return shape(values).planned();
+        Problems problems = new Problems();
+        checkData(values, problems);
+        problems.check(() -> TRAINING.spec(values));
+        Optional<LlamaShape> shape = problems.collect(() -> shape(values));
+        problems.throwIfAny();
+        return shape.orElseThrow().planned();
     }
 
-    private static void checkData(SettingValues values) {
+    private static void checkData(SettingValues values, Problems problems) {
         List.of("data.batch", "data.sequence", "data.validationBatches")
-                .forEach(path -> values.requireIn(path, 1, 1 << 20));
+                .forEach(path -> problems.check(() -> values.requireIn(path, 1, 1 << 20)));
     }
 
     @Override
@@ -75,7 +79,7 @@ final class TextPreset implements Preset {
 
     @Override
     public Task prepare(SettingValues values) {
-        checkData(values);
+        layers(values);
         return new LanguageModelTask(
                 shape(values),
                 values.text("data.path").isEmpty() ? ByteText.bundled() : ByteText.read(values.path("data.path")),

@@ -7,6 +7,7 @@ import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.spi.MemoryLayout;
 import java.util.Optional;
 import java.util.function.Function;
 
@@ -34,6 +35,8 @@ final class Training {
         RunRecorder recorder = new RunRecorder(kind, config, task, provider.name(), before);
         try (Backend backend = provider.open(config.backendOptions())) {
             recorder.opened(backend.description());
+            Optional<MemoryForecast> memory = forecast(task, quantizers, backend.memoryLayout());
+            memory.ifPresent(recorder::forecast);
             try (TrainingLoop loop =
                     new TrainingLoop(prepared, backend, quantizers, recorder, listener, checkpointer)) {
                 listener.started(new RunInfo(
@@ -44,7 +47,8 @@ final class Training {
                         steps + task.training().fineTuning().steps(),
                         task.units() * task.training().microBatches(),
                         task.parameters(),
-                        task.summary()));
+                        task.summary(),
+                        memory));
                 loop.run();
             } catch (NibbleException | IllegalArgumentException e) { // the latter: a quantizer's plan for this shape
                 LOG.log(System.Logger.Level.DEBUG, "the run failed", e);
@@ -54,5 +58,16 @@ final class Training {
             }
         }
         return recorder.result();
+    }
+
+    /** {@return what the run will hold; empty if it cannot run: it says why itself} */
+    private static Optional<MemoryForecast> forecast(
+            Task task, Function<LinearLayer, LinearQuantizer> quantizers, MemoryLayout layout) {
+        try {
+            return Optional.of(MemoryForecast.of(task, quantizers, layout));
+        } catch (NibbleException | IllegalArgumentException e) {
+            LOG.log(System.Logger.Level.DEBUG, "memory is not predicted", e);
+            return Optional.empty();
+        }
     }
 }

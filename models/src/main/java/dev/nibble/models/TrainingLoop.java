@@ -20,6 +20,7 @@ import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -41,6 +42,7 @@ final class TrainingLoop implements AutoCloseable {
     private final Tensor loss;
     private final Optional<Checkpointer> checkpointer;
     private long startNanos;
+    private boolean measured;
 
     TrainingLoop(
             PreparedRun prepared,
@@ -161,10 +163,14 @@ final class TrainingLoop implements AutoCloseable {
                 elapsedSeconds(),
                 phase);
         recorder.step(row);
-        if (observed) {
-            workload.linears().forEach(linear -> recorder.telemetry(telemetry(linear, step)));
-        }
         listener.step(row);
+        if (observed) {
+            for (QuantizedLayer linear : workload.linears()) {
+                LayerTelemetry telemetry = telemetry(linear, step);
+                recorder.telemetry(telemetry);
+                listener.telemetry(telemetry);
+            }
+        }
         return finite(row.skipped(), row.loss(), "at step " + step, row.gradientNorm());
     }
 
@@ -175,8 +181,9 @@ final class TrainingLoop implements AutoCloseable {
                 backend.neural().zero(scope, loss);
             }
             workload.forward(scope, loss, 1f / spec.microBatches());
-            if (context.step() == 0 && context.microBatch() == 0) {
-                recorder.saved(backend.memory().live(MemoryTag.CONTEXT));
+            if (!measured) {
+                measured = true;
+                recorder.live(backend.memory(), context.step());
             }
             workload.backward(scope);
             if (last) {
@@ -190,8 +197,9 @@ final class TrainingLoop implements AutoCloseable {
     private LayerTelemetry telemetry(QuantizedLayer linear, int step) {
         float[] statistics = backend.readFloats(linear.statistics()); // [Statistic.count()]
         SortedMap<String, Double> state = new TreeMap<>();
+        Set<String> idle = linear.idleState();
         linear.state().all().forEach((name, vector) -> {
-            if (vector.shape().elements() == 1) {
+            if (vector.shape().elements() == 1 && !idle.contains(name)) {
                 state.put(name, (double) backend.readFloats(vector)[0]);
             }
         });

@@ -7,8 +7,10 @@ import dev.nibble.models.train.FineTuning;
 import dev.nibble.models.train.Schedule;
 import dev.nibble.models.train.TrainingSpec;
 import dev.nibble.spi.AdamW;
+import dev.nibble.spi.UpdateRule;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The settings {@code train.*}, the same in every preset but for their defaults.
@@ -19,9 +21,6 @@ import java.util.List;
  * @param weightDecay decoupled weight decay
  */
 record TrainingSettings(int steps, String learningRate, int warmup, String weightDecay) {
-    private static final float BETA1 = 0.9f;
-    private static final float BETA2 = 0.95f;
-    private static final float EPSILON = 1e-8f;
     private static final double FLOOR = 0.1; // share of the learning rate that is left at the end
 
     /** {@return the settings of a preset: its own, then these} */
@@ -35,12 +34,14 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
         settings.add(number(
                 "train.fineTunePeak", "0", "largest learning rate of those; 0 for the value of train.learningRate"));
         settings.add(number("train.weightDecay", weightDecay, "decoupled weight decay of the linear layers"));
+        settings.addAll(OptimizerSettings.SETTINGS);
         settings.add(number("train.clip", "1.0", "largest norm of all gradients that is not scaled down"));
         settings.add(integer("train.microBatches", 1, "batches whose gradients are added up in a step"));
         settings.add(integer("train.evaluateEvery", 0, "steps between evaluations; 0 for one at the end only"));
         settings.add(
                 integer("train.telemetryEvery", 10, "steps between records of how inputs were quantized; 0 for none"));
         settings.addAll(CheckpointSettings.SETTINGS);
+        settings.addAll(TensorBoardFile.SETTINGS);
         return List.copyOf(settings);
     }
 
@@ -50,17 +51,27 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
      * @throws IllegalArgumentException naming a value that does not fit
      */
     TrainingSpec spec(SettingValues values) {
-        CheckpointSettings.of(values);
+        Problems problems = new Problems();
+        problems.check(() -> CheckpointSettings.of(values));
         double learningRate = values.number("train.learningRate");
         double peak = values.number("train.fineTunePeak");
-        return new TrainingSpec(
+        Optional<UpdateRule> rule = problems.collect(() -> OptimizerSettings.of(values));
+        Optional<Schedule> schedule =
+                problems.collect(() -> new Schedule(learningRate, values.integer("train.warmup"), FLOOR));
+        // a rate that does not fit has been told, and is no reason to tell of fine-tuning
+        double anyPeak = schedule.isPresent() && peak == 0 ? learningRate : peak == 0 ? 1 : peak;
+        Optional<FineTuning> fineTuning =
+                problems.collect(() -> new FineTuning(values.integer("train.fineTuneSteps"), anyPeak));
+        Optional<TrainingSpec> spec = problems.collect(() -> new TrainingSpec(
                 values.integer("train.steps"),
                 values.integer("train.microBatches"),
-                new Schedule(learningRate, values.integer("train.warmup"), FLOOR),
-                new FineTuning(values.integer("train.fineTuneSteps"), peak == 0 ? learningRate : peak),
-                new AdamW(BETA1, BETA2, EPSILON, (float) values.number("train.weightDecay")),
+                schedule.orElse(new Schedule(1, 0, FLOOR)),
+                fineTuning.orElse(new FineTuning(0, 1)),
+                rule.orElse(new AdamW(0, 0, 1, 0)),
                 (float) values.number("train.clip"),
                 values.integer("train.evaluateEvery"),
-                values.integer("train.telemetryEvery"));
+                values.integer("train.telemetryEvery")));
+        problems.throwIfAny();
+        return spec.orElseThrow();
     }
 }

@@ -23,12 +23,13 @@ import java.util.TreeMap;
  * @param optimizer the moments
  */
 record TrainingState(Backend backend, Workload workload, Optimizer optimizer) {
-    /** {@return the parameters by name} */
+    /** {@return the parameters and running averages by name} */
     DeviceTensors model() {
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         for (Parameter parameter : workload.parameters()) {
             tensors.put(parameter.name(), parameter.value());
         }
+        tensors.putAll(workload.averages());
         return new DeviceTensors(backend, tensors);
     }
 

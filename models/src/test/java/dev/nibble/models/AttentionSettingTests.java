@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.error.StrictException;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.Plugins;
+import dev.nibble.tensor.DType;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -128,6 +130,49 @@ class AttentionSettingTests {
         }
         assertNotEquals(
                 scores.getFirst().state().get("stepX"), scores.getLast().state().get("stepX")); // it learns
+    }
+
+    /** Under a mask the second product has no transform, so it has no block size to show. */
+    @Test
+    void telemetryLeavesOutStateThatNothingReads() {
+        RunResult result = completed(RunFixture.tiny()
+                .withQuantizer(QuantizerChoice.of("int4"))
+                .with(PATH, "quantized")
+                .with("train.telemetryEvery", "1"));
+        for (LayerTelemetry row : result.telemetry()) {
+            boolean transformed = !row.layer().equals("head") && !row.layer().endsWith("attn.mix");
+            assertEquals(
+                    transformed,
+                    row.state().keySet().stream().anyMatch(name -> name.startsWith("hadamard")),
+                    row.toString());
+            assertEquals(!row.layer().equals("head"), row.state().containsKey("stepX"), row.toString());
+        }
+    }
+
+    @Test
+    void attentionInBf16IsAskedOfTheBackend() {
+        assertEquals(DType.FP32, RunFixture.tiny().backendOptions().attention());
+        assertEquals(
+                DType.BF16,
+                RunFixture.tiny().with(PATH, "bf16").backendOptions().attention());
+    }
+
+    @Test
+    void aBackendWithoutItComputesInFp32AndSaysSo() {
+        RunConfig config = RunFixture.tiny().withSteps(2);
+        RunResult asked = completed(config.with(PATH, "bf16"));
+        assertEquals(trace(completed(config)), trace(asked));
+        ExecutionRow row = rows(asked, "attention").getFirst();
+        assertTrue(row.differs() && row.storedFormat().equals("fp32 x fp32"), row.toString());
+        assertTrue(row.reason().contains("has attention in FP32 only"), row.reason());
+    }
+
+    @Test
+    void aStrictRunRefusesABackendWithoutIt() {
+        RunConfig config =
+                RunFixture.tiny().with(PATH, "bf16").withBackend("reference").withStrict(true);
+        StrictException e = assertThrows(StrictException.class, () -> runs.train(config, RunListener.SILENT));
+        assertTrue(e.getMessage().contains("asked for bf16 x bf16"), e.getMessage());
     }
 
     @Test

@@ -37,10 +37,10 @@ class CompressedContextTests {
         return new TensorCodec(bits).bytes(Shape.of(TOKENS, cols));
     }
 
-    /** Inputs of the linear layers in INT8; q, k, v, attention's output, two vectors of norms and one of attention in FP32. */
+    /** Inputs of the linear layers in INT8; q, k, v and attention's output in BF16; two vectors of norms and one of attention in FP32. */
     private static long exceptPacked() {
         long linear = 3 * int8(WIDTH) + int8(HIDDEN);
-        return linear + fp32(3 * WIDTH) + fp32(WIDTH) + fp32(2) + fp32(HEADS);
+        return linear + 2L * TOKENS * 4 * WIDTH + fp32(2) + fp32(HEADS);
     }
 
     /** The head is FP32, and wants nothing packed: input and vector of the last norm, and its output. */
@@ -49,13 +49,13 @@ class CompressedContextTests {
     }
 
     @Test
-    void presetTextSavesHalfAsPredicted() {
+    void presetTextKeepsTwoFifthsAsPredicted() {
         long kept = 2 * packed(10, WIDTH) + packed(10, 2 * HIDDEN);
         long predicted = LAYERS * (exceptPacked() + kept) + end();
         long measured = savedBytes("int8-fallback:contextBits=10");
         assertEquals((double) predicted, (double) measured, 0.05 * (double) predicted);
         double share = (double) measured / (double) savedBytes("fp32");
-        assertTrue(share > 0.45 && share < 0.55, "share of fp32: " + share);
+        assertTrue(share > 0.3 && share < 0.43, "share of fp32: " + share);
     }
 
     @Test

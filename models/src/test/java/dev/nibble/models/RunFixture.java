@@ -201,7 +201,9 @@ final class RunFixture {
 
         @Override
         public void loadTraining(int step, int microBatch) {
-            disturbance.before(backend, workload, step);
+            if (backend.hasValues()) { // not while memory is predicted
+                disturbance.before(backend, workload, step);
+            }
             workload.loadTraining(step, microBatch);
         }
 
@@ -232,7 +234,9 @@ final class RunFixture {
 
         @Override
         public void close() {
-            disturbance.atEnd(backend, workload);
+            if (backend.hasValues()) {
+                disturbance.atEnd(backend, workload);
+            }
             workload.close();
         }
     }

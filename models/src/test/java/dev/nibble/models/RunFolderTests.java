@@ -13,6 +13,7 @@ import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -94,7 +95,7 @@ class RunFolderTests {
         assertFalse(json.contains("running"));
         try (Stream<Path> files = Files.list(folder.resolve("new/deep"))) {
             assertEquals(
-                    List.of("metrics.csv", "run.json"),
+                    List.of("metrics.csv", "recipe.yaml", "run.json"),
                     files.map(f -> f.getFileName().toString()).sorted().toList());
         }
     }
@@ -165,6 +166,38 @@ class RunFolderTests {
         assertTrue(e.getMessage().contains("run.json cannot be written: it is a folder"), e.getMessage());
         try (Stream<Path> files = Files.list(folder.resolve("new/deep"))) {
             assertEquals(1, files.count());
+        }
+    }
+
+    @Test
+    void runIntoAFolderInUseIsRefusedAndLeavesTheOtherAlone() throws IOException {
+        List<String> told = new ArrayList<>();
+        RunResult first = train(RunFixture.tiny(), new RunListener() {
+            @Override
+            public void started(RunInfo info) {
+                NibbleException e = assertThrows(
+                        NibbleException.class, () -> train(RunFixture.tiny().withSteps(1), RunListener.SILENT));
+                told.add(e.getMessage());
+            }
+        });
+        assertEquals(RunResult.Status.COMPLETED, first.status(), first.message());
+        assertEquals(1, told.size());
+        assertTrue(
+                told.getFirst()
+                        .contains(
+                                "is in use: process " + ProcessHandle.current().pid()),
+                told.getFirst());
+        assertEquals(4 + 1, read("metrics.csv").lines().count());
+    }
+
+    @Test
+    void recordHasMemoryPredictedAndMeasured() throws IOException {
+        train(RunFixture.tiny(), RunListener.SILENT);
+        String json = read("run.json");
+        requireWellFormed(json);
+        for (String part :
+                List.of("\"memory\"", "\"savedActivations\"", "\"predictedBytes\"", "\"measuredBytes\"", "\"peak\"")) {
+            assertTrue(json.contains(part), part + " is missing in " + json);
         }
     }
 }

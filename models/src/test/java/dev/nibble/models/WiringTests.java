@@ -39,7 +39,8 @@ class WiringTests {
         Injector injector = Guice.createInjector(new NibbleModule());
         assertSame(injector.getInstance(Runs.class), injector.getInstance(Runs.class));
         assertNotSame(Runs.create(), Runs.create());
-        assertEquals(List.of("images", "text"), Runs.create().presets());
+        assertEquals(
+                List.of("classify", "images", "resnet", "text"), Runs.create().presets());
     }
 
     @Test

@@ -44,7 +44,7 @@ public final class ResultFolder {
     /** {@return whether nothing is there, but for what a program that was killed while it wrote has left} */
     private static boolean isEmpty(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
-            return entries.allMatch(AtomicFile::isTemporary);
+            return entries.allMatch(entry -> AtomicFile.isTemporary(entry) || entry.endsWith(FolderLock.NAME));
         }
     }
 }

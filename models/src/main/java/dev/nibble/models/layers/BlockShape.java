@@ -27,6 +27,8 @@ record BlockShape(
     /** Linear layers of a block. */
     static final int LINEARS = 4;
 
+    private static final int MOST_LAYERS = 4096;
+
     /** Products of attention in a block. */
     private static final int PRODUCTS = 2;
 
@@ -41,7 +43,9 @@ record BlockShape(
         require(problems, "width", width);
         require(problems, "heads", heads);
         require(problems, "hidden", hidden);
-        require(problems, "layers", layers);
+        if (layers < 1 || layers > MOST_LAYERS) {
+            problems.add("layers is " + layers + ", but must be in 1.." + MOST_LAYERS);
+        }
         if (problems.size() == before && width % (2L * heads) != 0) {
             problems.add("width is %d, but must be a multiple of 2 x heads = %d, so that each head has an even size"
                     .formatted(width, 2L * heads));

@@ -1,5 +1,6 @@
 package dev.nibble.models.layers;
 
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.NeuralOps;
@@ -8,6 +9,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 
 /** Attention in FP32, one operation a pass; keeps the logarithms of the softmax's denominators. */
 final class FloatAttention implements Attention {
@@ -24,7 +26,7 @@ final class FloatAttention implements Attention {
     }
 
     @Override
-    public Tensor forward(StepScope scope, Tensor qkv, AttentionShape shape) {
+    public Tensor forward(StepScope scope, Tensor qkv, AttentionShape shape, Optional<TensorCodec> codec) {
         NeuralOps.Saved result = backend.neural().attention(scope, qkv, shape);
         if (scope.context().keepsContext()) {
             scope.save(result.saved());

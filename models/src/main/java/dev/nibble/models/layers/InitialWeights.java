@@ -4,12 +4,15 @@ import dev.nibble.random.Purpose;
 import dev.nibble.random.RandomStream;
 import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
+import java.util.stream.IntStream;
 
 /**
  * Normally distributed first weights: a function of seed, layer and index alone, so that every quantizer, backend and
  * thread count starts from the same model.
  */
 public final class InitialWeights {
+    private static final int STRETCH = 1 << 16; // values that a thread draws at a time; a multiple of 4
+
     private InitialWeights() {}
 
     /**
@@ -25,8 +28,15 @@ public final class InitialWeights {
     public static float[] normal(long seed, int ordinal, Shape shape, double deviation) {
         RandomStream stream = new RandomStream(seed, 0, 0, ordinal, Role.OTHER, Purpose.INITIAL_WEIGHT, 0);
         float[] values = new float[Math.toIntExact(shape.elements())]; // [shape]
+        IntStream.range(0, Math.ceilDiv(values.length, STRETCH))
+                .parallel()
+                .forEach(n -> fill(stream, deviation, values, n * STRETCH));
+        return values;
+    }
+
+    private static void fill(RandomStream stream, double deviation, float[] values, int from) {
         int[] words = new int[4];
-        for (int i = 0; i < values.length; i += 2) {
+        for (int i = from; i < Math.min(values.length - from, STRETCH) + from; i += 2) {
             if (i % 4 == 0) {
                 stream.quad(i >>> 2, words, 0);
             }
@@ -38,7 +48,6 @@ public final class InitialWeights {
                 values[i + 1] = (float) (radius * StrictMath.sin(angle));
             }
         }
-        return values;
     }
 
     private static double uniform(int word) {

@@ -114,10 +114,20 @@ final class LayerFactory {
      * @param reader the linear layer that reads its output: its quantizer says how the norm keeps its input
      */
     RmsNorm norm(String name, int width, LinearLayer reader) {
-        float[] ones = new float[width]; // [width]
-        Arrays.fill(ones, 1f);
-        Parameter weight = parameter(name, Shape.of(width), false, ones);
-        return new RmsNorm(backend, weight, quantizers.apply(reader).context());
+        return new RmsNorm(
+                backend, vector(name, width, 1f), quantizers.apply(reader).context());
+    }
+
+    /** {@return the quantizer of a layer: to ask what it wants, not to run it} */
+    LinearQuantizer quantizer(LinearLayer layer) {
+        return quantizers.apply(layer);
+    }
+
+    /** {@return a vector that starts at one value, without weight decay} */
+    Parameter vector(String name, int width, float value) {
+        float[] values = new float[width]; // [width]
+        Arrays.fill(values, value);
+        return parameter(name, Shape.of(width), false, values);
     }
 
     /** {@return a table of vectors} */
@@ -126,7 +136,8 @@ final class LayerFactory {
     }
 
     private float[] normal(int ordinal, Shape shape, double ownDeviation) {
-        return InitialWeights.normal(seed, ordinal, shape, ownDeviation);
+        // drawing takes longer than all else that counting does
+        return backend.hasValues() ? InitialWeights.normal(seed, ordinal, shape, ownDeviation) : new float[0];
     }
 
     private Parameter parameter(String name, Shape shape, boolean decay, float[] values) {

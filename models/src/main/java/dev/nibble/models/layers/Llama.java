@@ -53,6 +53,11 @@ public final class Llama implements AutoCloseable {
         parameters = factory.parameters();
     }
 
+    /** {@return tokens that there are} */
+    public int vocabulary() {
+        return Math.toIntExact(head.layer().out());
+    }
+
     /** {@return all parameters, each once} */
     public List<Parameter> parameters() {
         return parameters;

@@ -10,6 +10,8 @@ import dev.nibble.spi.PlanRequest;
 import dev.nibble.state.StateVector;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * The plans of a quantizer for an input that is 0 where a mask hides a feature, without the transform that would mix the features: a
@@ -38,6 +40,26 @@ record MaskedQuantizer(LinearQuantizer quantizer) implements LinearQuantizer {
                         plan.afterBackward(),
                         plan.afterOptimizer())
                 : plan;
+    }
+
+    /**
+     * {@return names of the state vectors that nothing reads since the transform is left out: its own, and what the quantizer names after
+     * it}
+     *
+     * @param request any
+     */
+    Set<String> idleState(PlanRequest request) {
+        LinearPlan plan = quantizer.plan(request);
+        Set<String> idle = new TreeSet<>();
+        for (QuantizeSpec spec : List.of(plan.input(), plan.weight())) {
+            if (spec.transform() instanceof Transform.BlockHadamard hadamard) {
+                state().stream()
+                        .map(StateVector::name)
+                        .filter(name -> name.startsWith(hadamard.state()))
+                        .forEach(idle::add);
+            }
+        }
+        return idle;
     }
 
     private static boolean mixes(QuantizeSpec spec) {

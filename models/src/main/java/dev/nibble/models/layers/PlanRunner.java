@@ -25,6 +25,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /** The plans of one {@link LinearQuantizer}, the state that they share, and the operations they are made of. */
 final class PlanRunner implements AutoCloseable {
@@ -65,6 +66,13 @@ final class PlanRunner implements AutoCloseable {
 
     Tensor statistics() {
         return statistics;
+    }
+
+    /** {@return names of the state vectors that nothing reads} */
+    Set<String> idleState() {
+        return quantizer instanceof MaskedQuantizer masked
+                ? masked.idleState(new PlanRequest(layer.in(), true))
+                : Set.of();
     }
 
     void observe(boolean value) {

@@ -1,5 +1,6 @@
 package dev.nibble.models.layers;
 
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BlockCopy;
@@ -13,12 +14,13 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Function;
 
 /**
  * Attention whose products are quantized, for each head of each sequence: {@code S = q · kᵀ} with q as INPUT and k as WEIGHT, {@code O = P ·
  * v} with P as INPUT and vᵀ as WEIGHT. Their gradients are the products' own. Scale, mask and softmax are FP32, as is P, which is
- * kept for the backward pass.
+ * kept for the backward pass, in BF16 if that is asked for.
  */
 final class QuantizedAttention implements Attention {
     private static final int Q = 0; // parts of qkv
@@ -28,7 +30,7 @@ final class QuantizedAttention implements Attention {
     private final Backend backend;
     private final QuantizedProduct scores;
     private final QuantizedProduct mix;
-    private final Deque<List<Tensor>> saved = new ArrayDeque<>(); // P of each pair, [sequence, sequence]
+    private final Deque<List<Kept>> saved = new ArrayDeque<>(); // P of each pair, [sequence, sequence]
 
     private QuantizedAttention(Backend backend, QuantizedProduct scores, QuantizedProduct mix) {
         this.backend = backend;
@@ -65,7 +67,7 @@ final class QuantizedAttention implements Attention {
     }
 
     @Override
-    public Tensor forward(StepScope scope, Tensor qkv, AttentionShape shape) {
+    public Tensor forward(StepScope scope, Tensor qkv, AttentionShape shape, Optional<TensorCodec> codec) {
         Tensor output = scope.allocate("attention", DType.FP32, Shape.of(shape.tokens(), shape.width()));
         List<Tensor> weights = probabilities(scope, qkv, shape);
         mix.begin(scope, shape.sequence(), inner -> stacked(inner, weights), inner -> stacked(inner, qkv, shape, V));
@@ -78,11 +80,10 @@ final class QuantizedAttention implements Attention {
             }
         }
         if (scope.context().keepsContext()) {
-            weights.forEach(scope::save);
-            saved.push(weights);
-        } else {
-            weights.forEach(Tensor::close);
+            saved.push(
+                    weights.stream().map(p -> Kept.of(backend, scope, codec, p)).toList());
         }
+        weights.forEach(Tensor::close);
         return output;
     }
 
@@ -107,9 +108,10 @@ final class QuantizedAttention implements Attention {
     @Override
     public Tensor backward(StepScope scope, Tensor gradOutput, Tensor qkv, Tensor output, AttentionShape shape) {
         Tensor gradQkv = scope.allocate("gradient of qkv", DType.FP32, qkv.shape());
-        List<Tensor> weights = saved.pop();
+        List<Kept> weights = saved.pop();
         for (int pair = weights.size() - 1; pair >= 0; pair--) {
-            try (Tensor p = weights.get(pair);
+            try (Kept kept = weights.get(pair);
+                    Tensor p = kept.tensor(scope);
                     Tensor gradScores = backwardMix(scope, gradOutput, qkv, p, shape, pair, gradQkv)) {
                 backwardScores(scope, gradScores, qkv, shape, pair, gradQkv);
             }
@@ -209,7 +211,7 @@ final class QuantizedAttention implements Attention {
 
     @Override
     public void close() {
-        saved.forEach(weights -> weights.forEach(Tensor::close));
+        saved.forEach(weights -> weights.forEach(Kept::close));
         saved.clear();
         scores.close();
         mix.close();

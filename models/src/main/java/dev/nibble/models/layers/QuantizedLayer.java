@@ -4,6 +4,7 @@ import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
+import java.util.Set;
 
 /** Products that a {@link dev.nibble.spi.LinearQuantizer} plans, with state of their own, as a training loop sees them. */
 public sealed interface QuantizedLayer permits QuantizedLinear, QuantizedProduct {
@@ -12,6 +13,9 @@ public sealed interface QuantizedLayer permits QuantizedLinear, QuantizedProduct
 
     /** {@return the quantizer's state on the device} */
     DeviceState state();
+
+    /** {@return names of the state vectors that nothing reads, because a part of the method is left out here} */
+    Set<String> idleState();
 
     /**
      * {@return the {@link dev.nibble.quant.Statistic}s of the last input of a forward pass that was observed, FP32} Of a product that

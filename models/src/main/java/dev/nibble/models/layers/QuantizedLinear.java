@@ -20,6 +20,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * A linear layer without bias, {@code Y = X · Wᵀ}, whose three products are computed as a {@link LinearQuantizer} plans.
@@ -95,6 +96,11 @@ public final class QuantizedLinear implements Linear, QuantizedLayer {
     @Override
     public DeviceState state() {
         return runner.state();
+    }
+
+    @Override
+    public Set<String> idleState() {
+        return runner.idleState();
     }
 
     @Override

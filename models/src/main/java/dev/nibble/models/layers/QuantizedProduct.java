@@ -19,6 +19,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * {@code Y = X · Wᵀ} for many pairs of X and W that are both made in the step, computed as a {@link LinearQuantizer} plans: X in
@@ -183,6 +184,11 @@ final class QuantizedProduct implements QuantizedLayer, AutoCloseable {
     @Override
     public DeviceState state() {
         return runner.state();
+    }
+
+    @Override
+    public Set<String> idleState() {
+        return runner.idleState();
     }
 
     @Override

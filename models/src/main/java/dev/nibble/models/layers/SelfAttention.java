@@ -1,5 +1,6 @@
 package dev.nibble.models.layers;
 
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepScope;
@@ -8,10 +9,12 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Multi-head self-attention: one linear layer makes q, k and v, another mixes the heads. Rotation is
- * FP32, as are q, k, v and the output that the backward pass needs; so is attention, unless its products are quantized.
+ * FP32; so is attention, unless its products are quantized. The backward pass reads q, k, v and the output as the forward pass
+ * made them, or rounded to BF16 if the layer that mixes the heads wants its context packed.
  */
 public final class SelfAttention implements AutoCloseable {
     /** Who sees whom, and how positions are known. */
@@ -32,7 +35,7 @@ public final class SelfAttention implements AutoCloseable {
     private final QuantizedLinear out;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
-    private record Saved(Tensor qkv, Tensor output, AttentionShape shape) {
+    private record Saved(Kept qkv, Kept output, AttentionShape shape) {
         void close() {
             qkv.close();
             output.close();
@@ -79,18 +82,18 @@ public final class SelfAttention implements AutoCloseable {
         int sequence = Math.toIntExact(x.shape().rows() / batch);
         int headSize = Math.toIntExact(width / heads);
         AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, kind == Kind.DECODER);
-        Tensor packed = qkv.forward(scope, x);
-        rotate(scope, packed, shape, false);
-        Saved context = new Saved(packed, attention.forward(scope, packed, shape), shape);
-        Tensor y = out.forward(scope, context.output());
-        if (scope.context().keepsContext()) {
-            scope.save(packed);
-            scope.save(context.output());
-            saved.push(context);
-        } else {
-            context.close();
+        Optional<TensorCodec> codec = out.context().map(_ -> TensorCodec.BF16);
+        try (Tensor packed = qkv.forward(scope, x)) {
+            rotate(scope, packed, shape, false);
+            try (Tensor output = attention.forward(scope, packed, shape, codec)) {
+                Tensor y = out.forward(scope, output);
+                if (scope.context().keepsContext()) {
+                    saved.push(new Saved(
+                            Kept.of(backend, scope, codec, packed), Kept.of(backend, scope, codec, output), shape));
+                }
+                return y;
+            }
         }
-        return y;
     }
 
     /**
@@ -101,9 +104,10 @@ public final class SelfAttention implements AutoCloseable {
     public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         Saved context = saved.pop();
         Tensor gradPacked;
-        try (Tensor gradAttention =
-                out.backward(scope, gradOutput, _ -> context.output().share())) {
-            gradPacked = attention.backward(scope, gradAttention, context.qkv(), context.output(), context.shape());
+        try (Tensor gradAttention = out.backward(scope, gradOutput, context.output()::tensor);
+                Tensor packed = context.qkv().tensor(scope);
+                Tensor output = context.output().tensor(scope)) {
+            gradPacked = attention.backward(scope, gradAttention, packed, output, context.shape());
         }
         context.close();
         try (gradPacked) {

@@ -9,7 +9,9 @@ import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.SequencedMap;
 import java.util.function.Function;
 
 /**
@@ -23,7 +25,7 @@ import java.util.function.Function;
  * have deviation 0.02, and norms start at 1. They depend on the seed alone. Weight decay applies to the matrices of the
  * linear layers, not to norms and positions.
  */
-public final class Vit implements AutoCloseable {
+public final class Vit implements ImageModel {
     private static final double POSITION_DEVIATION = 0.02;
 
     private final Backend backend;
@@ -62,12 +64,12 @@ public final class Vit implements AutoCloseable {
         parameters = factory.parameters();
     }
 
-    /** {@return all parameters, each once} */
+    @Override
     public List<Parameter> parameters() {
         return parameters;
     }
 
-    /** {@return the linear layers: the patches', those of the blocks, with the products of attention that are quantized, the head} */
+    @Override
     public List<QuantizedLayer> linears() {
         List<QuantizedLayer> linears = new ArrayList<>();
         linears.add(patch);
@@ -76,12 +78,12 @@ public final class Vit implements AutoCloseable {
         return linears;
     }
 
-    /**
-     * {@return logits, FP32, [images, classes], owned by the caller}
-     *
-     * @param patches FP32, [images · tokens, pixels]: the images one after the other; not modified
-     * @param ids INT32, [images · tokens]: which patch of its image each one is
-     */
+    @Override
+    public SequencedMap<String, Tensor> averages() {
+        return new LinkedHashMap<>();
+    }
+
+    @Override
     public Tensor forward(StepScope scope, Tensor patches, Tensor ids) {
         int images = Math.toIntExact(patches.shape().rows() / tokens);
         Tensor x;
@@ -110,13 +112,7 @@ public final class Vit implements AutoCloseable {
         return copy;
     }
 
-    /**
-     * Adds to the gradients of all parameters.
-     *
-     * @param patches as in the forward pass
-     * @param ids as in the forward pass
-     * @param gradLogits gradient of the logits
-     */
+    @Override
     public void backward(StepScope scope, Tensor patches, Tensor ids, Tensor gradLogits) {
         Tensor gradient;
         try (Tensor gradNormed = head.backward(scope, gradLogits, norm::recompute);

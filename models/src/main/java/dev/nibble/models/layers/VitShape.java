@@ -1,10 +1,14 @@
 package dev.nibble.models.layers;
 
+import dev.nibble.models.data.ImageBatches;
+import dev.nibble.spi.Backend;
 import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Site;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.function.Function;
 
 /**
  * Sizes of a {@link Vit}, and the names and ordinals of its linear layers.
@@ -26,7 +30,8 @@ public record VitShape(
         int hidden,
         int layers,
         MlpKind mlp,
-        OptionalInt quantizedSequence) {
+        OptionalInt quantizedSequence)
+        implements ImageShape {
     /** Name of the layer that makes tokens of patches. */
     public static final String PATCH = "patch";
 
@@ -70,7 +75,8 @@ public record VitShape(
         return linears;
     }
 
-    /** {@return all that a quantizer plans: the linear layers, and after each attn.qkv the products of attention, if they are quantized} */
+    /** {@return the linear layers, and after each attn.qkv the products of attention, if they are quantized} */
+    @Override
     public List<LinearLayer> planned() {
         List<LinearLayer> planned = new ArrayList<>();
         planned.add(patchLayer());
@@ -116,22 +122,20 @@ public record VitShape(
         return FIRST_BLOCK_ORDINAL + BlockShape.LINEARS * layers;
     }
 
-    /**
-     * {@return trained numbers}
-     *
-     * @param tokens patches of an image
-     */
+    @Override
     public long parameters(int tokens) {
         long linear =
                 linears().stream().mapToLong(layer -> layer.in() * layer.out()).sum();
         return linear + (long) tokens * width + (2L * layers + 1) * width;
     }
 
-    /**
-     * {@return the model in one line}
-     *
-     * @param tokens patches of an image
-     */
+    @Override
+    public ImageModel model(
+            Backend backend, int rows, int cols, long seed, Function<LinearLayer, LinearQuantizer> quantizers) {
+        return new Vit(backend, this, ImageBatches.tokens(rows, cols, patch), seed, quantizers);
+    }
+
+    @Override
     public String summary(int tokens) {
         return "vision transformer, %d patches of %dx%d, %d layers, width %d, %d heads, %s hidden %d, %d classes, %d parameters"
                 .formatted(

@@ -2,15 +2,15 @@ package dev.nibble.models.train;
 
 import dev.nibble.models.data.ImageBatches;
 import dev.nibble.models.data.ImageData;
-import dev.nibble.models.layers.Vit;
-import dev.nibble.models.layers.VitShape;
+import dev.nibble.models.layers.ImageModel;
+import dev.nibble.models.layers.ImageShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
 import java.util.function.Function;
 
 /**
- * Trains a vision transformer on images.
+ * Trains a model to classify images.
  *
  * @param shape sizes of the model
  * @param data the images
@@ -18,7 +18,7 @@ import java.util.function.Function;
  * @param validationImages test images in an evaluation, from the first on
  * @param training how to train
  */
-public record ImageTask(VitShape shape, ImageData data, int batch, int validationImages, TrainingSpec training)
+public record ImageTask(ImageShape shape, ImageData data, int batch, int validationImages, TrainingSpec training)
         implements Task {
     /** Checks that the images fit the model and the batch. */
     public ImageTask {
@@ -79,7 +79,8 @@ public record ImageTask(VitShape shape, ImageData data, int batch, int validatio
     @Override
     public Workload open(Backend backend, Function<LinearLayer, LinearQuantizer> quantizers, long seed) {
         ImageBatches batches = new ImageBatches(data, seed, batch, training.microBatches(), shape.patch());
-        Vit model = new Vit(backend, shape, tokens(), seed, quantizers);
+        ImageModel model =
+                shape.model(backend, data.train().rows(), data.train().cols(), seed, quantizers);
         return new ImageWorkload(backend, model, batches, shape.patch() * shape.patch(), validationImages);
     }
 }

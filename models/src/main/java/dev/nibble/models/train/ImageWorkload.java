@@ -2,9 +2,9 @@ package dev.nibble.models.train;
 
 import dev.nibble.models.data.ImageBatch;
 import dev.nibble.models.data.ImageBatches;
+import dev.nibble.models.layers.ImageModel;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
-import dev.nibble.models.layers.Vit;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -14,12 +14,13 @@ import dev.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.TreeMap;
 
 /** Classifies images. */
 public final class ImageWorkload implements Workload {
     private final Backend backend;
-    private final Vit model;
+    private final ImageModel model;
     private final ImageBatches batches;
     private final int pixels;
     private final int validationImages;
@@ -46,7 +47,7 @@ public final class ImageWorkload implements Workload {
      * @param pixels pixels of a patch
      * @param validationImages test images in an evaluation
      */
-    public ImageWorkload(Backend backend, Vit model, ImageBatches batches, int pixels, int validationImages) {
+    public ImageWorkload(Backend backend, ImageModel model, ImageBatches batches, int pixels, int validationImages) {
         this.backend = backend;
         this.model = model;
         this.batches = batches;
@@ -58,6 +59,11 @@ public final class ImageWorkload implements Workload {
     @Override
     public List<Parameter> parameters() {
         return model.parameters();
+    }
+
+    @Override
+    public SequencedMap<String, Tensor> averages() {
+        return model.averages();
     }
 
     @Override

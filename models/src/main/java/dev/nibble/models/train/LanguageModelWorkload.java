@@ -68,6 +68,8 @@ public final class LanguageModelWorkload implements Workload {
     }
 
     private void load(TextBatch next) {
+        TokenIds.require("ids", next.ids(), model.vocabulary());
+        TokenIds.require("targets", next.targets(), model.vocabulary());
         backend.write(ids, next.ids());
         backend.write(targets, next.targets());
     }

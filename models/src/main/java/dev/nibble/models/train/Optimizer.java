@@ -1,10 +1,10 @@
 package dev.nibble.models.train;
 
 import dev.nibble.models.layers.Parameter;
-import dev.nibble.spi.AdamW;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.Control;
 import dev.nibble.spi.StepScope;
+import dev.nibble.spi.UpdateRule;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
@@ -14,35 +14,36 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 
-/** AdamW with clipping by the norm of all gradients: the moments of every parameter, and the control vector. */
+/** Updates all parameters, clipped by the norm of all gradients: what the rule remembers of each, and the control vector. */
 public final class Optimizer implements AutoCloseable {
     private final Backend backend;
-    private final AdamW spec;
+    private final UpdateRule rule;
     private final float clip;
     private final List<Slot> slots = new ArrayList<>();
     private final Tensor control;
 
-    /** A parameter and its moments. */
-    private record Slot(Parameter parameter, Tensor first, Tensor second) {}
+    /** A parameter and what the rule remembers of it. */
+    private record Slot(Parameter parameter, List<Tensor> state) {}
 
     /**
-     * Makes an optimizer with moments 0.
+     * Makes an optimizer that remembers zeros.
      *
      * @param backend computes
-     * @param spec hyper-parameters
+     * @param rule how weights move
      * @param clip largest norm that is not clipped
      * @param parameters what to update
      */
-    public Optimizer(Backend backend, AdamW spec, float clip, List<Parameter> parameters) {
+    public Optimizer(Backend backend, UpdateRule rule, float clip, List<Parameter> parameters) {
         this.backend = backend;
-        this.spec = spec;
+        this.rule = rule;
         this.clip = clip;
         for (Parameter parameter : parameters) {
             Shape shape = parameter.value().shape();
-            slots.add(new Slot(
-                    parameter,
-                    backend.allocate(parameter.name() + ".first", DType.FP32, shape, MemoryTag.OPTIMIZER),
-                    backend.allocate(parameter.name() + ".second", DType.FP32, shape, MemoryTag.OPTIMIZER)));
+            List<Tensor> state = new ArrayList<>();
+            for (String name : rule.states()) {
+                state.add(backend.allocate(parameter.name() + "." + name, DType.FP32, shape, MemoryTag.OPTIMIZER));
+            }
+            slots.add(new Slot(parameter, List.copyOf(state)));
         }
         control = backend.allocate("control", DType.FP32, Shape.of(Control.count()), MemoryTag.STATE);
     }
@@ -60,27 +61,29 @@ public final class Optimizer implements AutoCloseable {
         for (Slot slot : slots) {
             Parameter parameter = slot.parameter();
             backend.optimizer()
-                    .adamW(
+                    .update(
                             scope,
-                            spec,
+                            rule,
                             parameter.decay(),
                             parameter.value(),
                             parameter.gradient(),
-                            slot.first(),
-                            slot.second(),
+                            slot.state(),
                             control);
         }
     }
 
     /**
-     * {@return what a run needs to go on: the moments of each parameter, {@code NAME.first} and {@code NAME.second}, and
-     * {@code control}; owned by this}
+     * {@return what a run needs to go on: {@code NAME.first}, {@code NAME.second} and so on of each parameter, as {@link
+     * UpdateRule#states} names them, and {@code control}; owned by this}
      */
     public SequencedMap<String, Tensor> state() {
         SequencedMap<String, Tensor> state = new LinkedHashMap<>();
         for (Slot slot : slots) {
-            state.put(slot.parameter().name() + ".first", slot.first());
-            state.put(slot.parameter().name() + ".second", slot.second());
+            for (int i = 0; i < slot.state().size(); i++) {
+                state.put(
+                        slot.parameter().name() + "." + rule.states().get(i),
+                        slot.state().get(i));
+            }
         }
         state.put("control", control);
         return state;
@@ -93,10 +96,7 @@ public final class Optimizer implements AutoCloseable {
 
     @Override
     public void close() {
-        for (Slot slot : slots) {
-            slot.first().close();
-            slot.second().close();
-        }
+        slots.forEach(slot -> slot.state().forEach(Tensor::close));
         control.close();
     }
 }

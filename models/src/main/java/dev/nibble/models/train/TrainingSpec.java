@@ -1,6 +1,6 @@
 package dev.nibble.models.train;
 
-import dev.nibble.spi.AdamW;
+import dev.nibble.spi.UpdateRule;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -11,7 +11,7 @@ import java.util.List;
  * @param microBatches batches whose gradients are added up in a step
  * @param schedule learning rate
  * @param fineTuning steps after those, in which a method may spend more bits
- * @param optimizer hyper-parameters
+ * @param optimizer how weights move
  * @param clip largest norm of all gradients that is not scaled down
  * @param evaluateEvery steps between evaluations; 0 for one at the end only
  * @param telemetryEvery steps between records of how layer inputs were quantized; 0 for none
@@ -21,26 +21,26 @@ public record TrainingSpec(
         int microBatches,
         Schedule schedule,
         FineTuning fineTuning,
-        AdamW optimizer,
+        UpdateRule optimizer,
         float clip,
         int evaluateEvery,
         int telemetryEvery) {
     /** Checks the ranges. */
     public TrainingSpec {
         List<String> problems = new ArrayList<>();
-        require(problems, steps >= 1, "steps is " + steps + ", but must be 1 or more");
-        require(problems, microBatches >= 1, "microBatches is " + microBatches + ", but must be 1 or more");
-        require(problems, clip > 0, "clip is " + clip + ", but must be above 0");
+        require(problems, steps >= 1, "train.steps is " + steps + ", but must be 1 or more");
+        require(problems, microBatches >= 1, "train.microBatches is " + microBatches + ", but must be 1 or more");
+        require(problems, clip > 0, "train.clip is " + clip + ", but must be above 0");
         require(
                 problems,
                 evaluateEvery >= 0,
-                "evaluateEvery is " + evaluateEvery + ", but must be 0 (at the end) or more");
+                "train.evaluateEvery is " + evaluateEvery + ", but must be 0 (at the end) or more");
         require(
                 problems,
                 telemetryEvery >= 0,
-                "telemetryEvery is " + telemetryEvery + ", but must be 0 (never) or more");
+                "train.telemetryEvery is " + telemetryEvery + ", but must be 0 (never) or more");
         if (!problems.isEmpty()) {
-            throw new IllegalArgumentException("training: " + String.join("; ", problems));
+            throw new IllegalArgumentException(String.join("; ", problems));
         }
     }
 

@@ -4,13 +4,20 @@ import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.SequencedMap;
 
 /** A model and its data on a backend, as a training loop sees them. */
 public interface Workload extends AutoCloseable {
     /** {@return all parameters, each once} */
     List<Parameter> parameters();
+
+    /** {@return what training changes besides parameters and quantizers, by name: running averages; not owned} */
+    default SequencedMap<String, Tensor> averages() {
+        return new LinkedHashMap<>();
+    }
 
     /** {@return the linear layers, and the products that are quantized like them, in the model's order} */
     List<QuantizedLayer> linears();

@@ -34,9 +34,10 @@ class InitialWeightsTests {
 
     @Test
     void pairsAreCosineAndSineOfTwoUniformDraws() {
-        float[] values = InitialWeights.normal(7, 3, Shape.of(7), 0.02);
+        int n = (1 << 17) + 7; // more than a thread draws at a time
+        float[] values = InitialWeights.normal(7, 3, Shape.of(n), 0.02);
         RandomStream stream = new RandomStream(7, 0, 0, 3, Role.OTHER, Purpose.INITIAL_WEIGHT, 0);
-        for (int i = 0; i < 7; i++) {
+        for (int i = 0; i < n; i++) {
             double radius = 0.02 * Math.sqrt(-2 * Math.log((double) stream.uniform(2L * (i / 2)) + RandomStream.UNIT));
             double angle = 2 * Math.PI * stream.uniform(2L * (i / 2) + 1);
             double expected = radius * (i % 2 == 0 ? Math.cos(angle) : Math.sin(angle));

@@ -23,6 +23,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -46,7 +47,7 @@ class QuantizedAttentionTests {
         try (Tensor packed = fixture.tensor(Shape.of(shape.tokens(), 3L * shape.width()), qkv);
                 Tensor gradOutput = fixture.tensor(Shape.of(shape.tokens(), shape.width()), dy);
                 StepScope scope = fixture.backend.beginStep(context)) {
-            output = attention.forward(scope, packed, shape).share();
+            output = attention.forward(scope, packed, shape, Optional.empty()).share();
             gradient =
                     attention.backward(scope, gradOutput, packed, output, shape).share();
         }
@@ -310,7 +311,7 @@ class QuantizedAttentionTests {
         Tensor output;
         try (Tensor packed = fixture.tensor(Shape.of(shape.tokens(), 3L * shape.width()), own);
                 StepScope scope = fixture.backend.beginStep(StepContext.eval(1))) {
-            output = planned.forward(scope, packed, shape).share();
+            output = planned.forward(scope, packed, shape, Optional.empty()).share();
         }
         try (output) {
             return fixture.backend.readFloats(output);
@@ -343,14 +344,14 @@ class QuantizedAttentionTests {
         try (QuantizedAttention planned = fixture.plannedAttention("int4", shape);
                 Tensor packed = fixture.tensor(Shape.of(shape.tokens(), 3L * shape.width()), qkv)) {
             try (StepScope scope = fixture.backend.beginStep(StepContext.eval(0))) {
-                planned.forward(scope, packed, shape).close();
+                planned.forward(scope, packed, shape, Optional.empty()).close();
                 assertEquals(0, fixture.backend.memory().live(MemoryTag.CONTEXT));
             }
             for (QuantizedLayer product : planned.products()) {
                 assertEquals(0f, state(product, "stepX"));
             }
             try (StepScope scope = fixture.backend.beginStep(StepContext.train(0, 0.1f))) {
-                planned.forward(scope, packed, shape).close();
+                planned.forward(scope, packed, shape, Optional.empty()).close();
                 assertTrue(fixture.backend.memory().live(MemoryTag.CONTEXT) > 0);
             }
         }

@@ -1,0 +1,181 @@
+package dev.nibble.models.encoder;
+
+import dev.nibble.models.layers.Embedding;
+import dev.nibble.models.layers.Parameter;
+import dev.nibble.models.layers.QuantizedLayer;
+import dev.nibble.models.layers.QuantizedLinear;
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.DType;
+import dev.nibble.tensor.Shape;
+import dev.nibble.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+
+/**
+ * A BERT-family encoder (Devlin et al. 2018, arXiv:1810.04805) that classifies sequences: tokens, learned positions and segments are
+ * added and normed, blocks follow, and a linear layer makes logits of the first token's vector. Dropout is not part of it.
+ *
+ * <p>The projections of the blocks are computed as their quantizers plan; embeddings, norms, GELU, biases and what is between the
+ * projections of attention are FP32. Weight decay applies to the matrices of the linear layers alone.
+ */
+public final class Encoder implements AutoCloseable {
+    private final Backend backend;
+    private final FirstValues values;
+    private final Function<LinearLayer, LinearQuantizer> quantizers;
+    private final List<Parameter> parameters = new ArrayList<>();
+    private final Embedding tokens;
+    private final Embedding positions;
+    private final Embedding types;
+    private final LayerNorm norm;
+    private final List<EncoderBlock> blocks = new ArrayList<>();
+    private final BiasedLinear head;
+
+    /**
+     * Makes the model.
+     *
+     * @param backend computes
+     * @param shape sizes
+     * @param values first values of the parameters
+     * @param quantizers how each linear layer is computed
+     */
+    public Encoder(
+            Backend backend,
+            EncoderShape shape,
+            FirstValues values,
+            Function<LinearLayer, LinearQuantizer> quantizers) {
+        this.backend = backend;
+        this.values = values;
+        this.quantizers = quantizers;
+        int ordinal = shape.tableOrdinal();
+        tokens = table("embedding.weight", ordinal, shape.vocabulary(), shape.width());
+        positions = table("positions.weight", ordinal + 1, shape.positions(), shape.width());
+        types = table("types.weight", ordinal + 2, shape.types(), shape.width());
+        norm = norm("embedding.norm", shape.width());
+        for (int block = 0; block < shape.layers(); block++) {
+            blocks.add(block(shape, block));
+        }
+        head = linear(shape.head());
+    }
+
+    private EncoderBlock block(EncoderShape shape, int index) {
+        List<LinearLayer> layers = shape.linears(index);
+        String prefix = EncoderShape.prefix(index);
+        EncoderAttention attention =
+                new EncoderAttention(backend, shape.heads(), linear(layers.get(0)), linear(layers.get(1)));
+        LayerNorm attentionNorm = norm(prefix + "attn.norm", shape.width());
+        GeluMlp mlp = new GeluMlp(backend, linear(layers.get(2)), linear(layers.get(3)));
+        return new EncoderBlock(backend, attention, attentionNorm, mlp, norm(prefix + "mlp.norm", shape.width()));
+    }
+
+    private BiasedLinear linear(LinearLayer layer) {
+        String name = layer.site().name();
+        int ordinal = layer.site().ordinal();
+        Parameter weight = parameter(name + ".weight", ordinal, Shape.of(layer.out(), layer.in()), true);
+        Parameter bias = parameter(name + ".bias", ordinal, Shape.of(layer.out()), false);
+        return new BiasedLinear(backend, new QuantizedLinear(backend, layer, quantizers.apply(layer), weight), bias);
+    }
+
+    private LayerNorm norm(String name, int width) {
+        Shape shape = Shape.of(width);
+        Parameter weight = parameter(name + ".weight", 0, shape, false);
+        return new LayerNorm(backend, weight, parameter(name + ".bias", 0, shape, false));
+    }
+
+    private Embedding table(String name, int ordinal, int rows, int width) {
+        return new Embedding(backend, parameter(name, ordinal, Shape.of(rows, width), false));
+    }
+
+    private Parameter parameter(String name, int ordinal, Shape shape, boolean decay) {
+        float[] first = backend.hasValues() ? values.of(name, ordinal, shape) : new float[0];
+        Parameter parameter = Parameter.create(backend, name, shape, decay, first);
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    /** {@return all parameters, each once} */
+    public List<Parameter> parameters() {
+        return List.copyOf(parameters);
+    }
+
+    /** {@return the linear layers: those of the blocks, the head} */
+    public List<QuantizedLayer> linears() {
+        List<QuantizedLayer> linears = new ArrayList<>();
+        for (EncoderBlock block : blocks) {
+            block.attention().linears().forEach(layer -> linears.add(layer.linear()));
+            block.mlp().linears().forEach(layer -> linears.add(layer.linear()));
+        }
+        linears.add(head.linear());
+        return linears;
+    }
+
+    /** {@return the vectors of all tokens after the last block, FP32, [rows, width], owned by the caller} */
+    public Tensor encode(StepScope scope, Sentences batch) {
+        Tensor x;
+        try (Tensor sum = tokens.forward(scope, batch.ids());
+                Tensor places = positions.forward(scope, batch.places());
+                Tensor segments = types.forward(scope, batch.types())) {
+            backend.neural().addInPlace(scope, sum, segments);
+            backend.neural().addInPlace(scope, sum, places);
+            x = norm.forward(scope, sum);
+        }
+        for (EncoderBlock block : blocks) {
+            x = block.forward(scope, x, batch.lengths());
+        }
+        return x;
+    }
+
+    /** {@return logits, FP32, [sequences, classes], owned by the caller} */
+    public Tensor forward(StepScope scope, Sentences batch) {
+        try (Tensor x = encode(scope, batch);
+                Tensor firsts = backend.neural().embedding(scope, batch.firsts(), x)) {
+            return head.forward(scope, firsts);
+        }
+    }
+
+    /**
+     * Adds to the gradients of all parameters.
+     *
+     * @param batch as in the forward pass
+     * @param gradLogits gradient of the logits
+     */
+    public void backward(StepScope scope, Sentences batch, Tensor gradLogits) {
+        LayerNorm last = blocks.getLast().mlpNorm();
+        Tensor gradient;
+        try (Tensor gradFirsts = head.backward(scope, gradLogits, inner -> firsts(inner, batch, last))) {
+            gradient = scope.allocate(
+                    "gradient of tokens",
+                    DType.FP32,
+                    Shape.of(batch.rows(), gradFirsts.shape().cols()));
+            backend.neural().zero(scope, gradient);
+            backend.neural().embeddingBackward(scope, batch.firsts(), gradFirsts, gradient);
+        }
+        for (int i = blocks.size() - 1; i >= 0; i--) {
+            LayerNorm before = i == 0 ? norm : blocks.get(i - 1).mlpNorm();
+            gradient = blocks.get(i).backward(scope, gradient, before::recompute);
+        }
+        try (Tensor gradSum = gradient;
+                Tensor gradTables = norm.backward(scope, gradSum)) {
+            positions.backward(scope, batch.places(), gradTables);
+            types.backward(scope, batch.types(), gradTables);
+            tokens.backward(scope, batch.ids(), gradTables);
+        }
+    }
+
+    private Tensor firsts(StepScope scope, Sentences batch, LayerNorm last) {
+        try (Tensor x = last.recompute(scope)) {
+            return backend.neural().embedding(scope, batch.firsts(), x);
+        }
+    }
+
+    @Override
+    public void close() {
+        norm.close();
+        blocks.forEach(EncoderBlock::close);
+        head.close();
+        parameters.forEach(Parameter::close);
+    }
+}

@@ -1,0 +1,2 @@
+/** Reading the weights of ONNX files. */
+package dev.nibble.models.onnx;

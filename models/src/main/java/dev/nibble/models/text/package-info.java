@@ -1,0 +1,2 @@
+/** Labelled texts: files of them, tokenizers, batches. */
+package dev.nibble.models.text;
