@@ -6,7 +6,7 @@ import dev.nibble.spi.OptionValues;
 import java.util.List;
 import java.util.Optional;
 
-/** The option {@code contextBits}: how what norms and activations keep for the backward pass is packed. */
+/** The option {@code contextBits}: how what norms, activations and attention keep for the backward pass is packed. */
 final class ContextOption {
     private static final String NAME = "contextBits";
     private static final int FP32 = 32;
@@ -19,7 +19,8 @@ final class ContextOption {
                 OptionSpec.Type.CHOICE,
                 String.valueOf(defaultBits),
                 List.of("8", "10", "12", "16", "32"),
-                "bits of what the norm or activation before a layer keeps for its backward pass; 32: FP32, not packed");
+                "bits of what the norm or activation before a layer keeps for its backward pass (attention: BF16 for"
+                        + " any of them); 32: FP32, not packed");
     }
 
     static Optional<TensorCodec> parse(OptionValues options) {
