@@ -15,7 +15,8 @@
 #     benchmarks   times and ratios
 #
 # The benchmarks compare with PyTorch where a python3 has it (else there are no ratios), and write benchmarks.md and
-# benchmarks.json, which belong into bench/results/<device>; they fail if a figure misses its floor.
+# benchmarks.json, which belong into bench/results/<device>; they fail if a product, a pass of attention or a step misses its floor, and
+# mark rows of quantization that do.
 #
 # Results go to $OUT, or target/gpu-results. Exit status: 0, or 1 if any part failed; each says so in the last lines.
 set -eu
