@@ -9,10 +9,7 @@ import dev.nibble.models.layers.VitShape;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
-import dev.nibble.spi.Names;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
 
@@ -87,7 +84,7 @@ final class ImagesPreset implements Preset {
                 values.integer("model.heads"),
                 values.integer("model.hidden"),
                 values.integer("model.layers"),
-                mlp(values.text("model.mlp")),
+                values.choice("model.mlp", MlpKind.class),
                 quantizedSequence(values));
     }
 
@@ -98,15 +95,5 @@ final class ImagesPreset implements Preset {
         }
         ImageData.Header header = ImageDataSettings.header("images", values);
         return OptionalInt.of(ImageBatches.tokens(header.rows(), header.cols(), values.integer("model.patch")));
-    }
-
-    private static MlpKind mlp(String name) {
-        List<String> known = Arrays.stream(MlpKind.values())
-                .map(kind -> kind.name().toLowerCase(Locale.ROOT))
-                .toList();
-        if (!known.contains(name)) {
-            throw new IllegalArgumentException("setting model.mlp is '" + name + "'; " + Names.suggest(name, known));
-        }
-        return MlpKind.valueOf(name.toUpperCase(Locale.ROOT));
     }
 }

@@ -6,10 +6,7 @@ import dev.nibble.models.layers.ResNetShape;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
-import dev.nibble.spi.Names;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 
 /** A residual network on the images of IDX files, those of MNIST and of Fashion-MNIST: ResNet-14, unless settings say otherwise. */
@@ -78,17 +75,7 @@ final class ResNetPreset implements Preset {
         return new ResNetShape(
                 values.integer("model.width"),
                 values.integer("model.blocks"),
-                kind(values.text("model.block")),
+                values.choice("model.block", ResNetShape.Kind.class),
                 values.integer("data.classes"));
-    }
-
-    private static ResNetShape.Kind kind(String name) {
-        List<String> known = Arrays.stream(ResNetShape.Kind.values())
-                .map(kind -> kind.name().toLowerCase(Locale.ROOT))
-                .toList();
-        if (!known.contains(name)) {
-            throw new IllegalArgumentException("setting model.block is '" + name + "'; " + Names.suggest(name, known));
-        }
-        return ResNetShape.Kind.valueOf(name.toUpperCase(Locale.ROOT));
     }
 }

@@ -5,6 +5,7 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
@@ -88,6 +89,23 @@ public final class SettingValues {
         } catch (InvalidPathException _) {
             return false;
         }
+    }
+
+    /**
+     * {@return the constant that a text setting names in lower case}
+     *
+     * @throws IllegalArgumentException naming the known ones
+     */
+    <E extends Enum<E>> E choice(String path, Class<E> type) {
+        String name = text(path);
+        List<E> constants = List.of(type.getEnumConstants());
+        List<String> known = constants.stream()
+                .map(constant -> constant.name().toLowerCase(Locale.ROOT))
+                .toList();
+        if (!known.contains(name)) {
+            throw new IllegalArgumentException("setting " + path + " is '" + name + "'; " + Names.suggest(name, known));
+        }
+        return constants.get(known.indexOf(name));
     }
 
     /** {@return all values by path, sorted} */
