@@ -9,7 +9,6 @@ import dev.nibble.quant.OperandSpec;
 import dev.nibble.quant.PlaneSource;
 import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
-import dev.nibble.quant.Rounding;
 import dev.nibble.quant.ScaleRule;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearPlan;
@@ -87,7 +86,7 @@ record Fp8Linear(Fp8Settings settings, Smoothing smoothing, int in) implements L
                 gradient ? settings.backward() : settings.forward(),
                 granularity,
                 scaleRule(role, granularity),
-                gradient ? settings.gradRounding() : Rounding.NEAREST_EVEN,
+                gradient ? settings.gradRounding() : settings.forwardRounding(),
                 settings.overflow());
     }
 

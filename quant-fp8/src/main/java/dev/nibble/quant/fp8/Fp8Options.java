@@ -59,6 +59,10 @@ final class Fp8Options {
                     "log2 of the headroom that scaling=delayed leaves"),
             OptionSpec.choice("gradRounding", List.of("nearest", "stochastic"), "how the gradient is rounded"),
             OptionSpec.choice(
+                    "forwardRounding",
+                    List.of("nearest", "stochastic"),
+                    "how input and weight are rounded; stochastic for comparison: it adds noise and removes no bias"),
+            OptionSpec.choice(
                     "smooth",
                     Arrays.stream(Smoothing.values()).map(Smoothing::label).toList(),
                     "Smooth-SwiGLU (arXiv:2409.12517) in layers named *mlp.down: a factor a channel of the input, taken out"
@@ -111,9 +115,14 @@ final class Fp8Options {
                 Overflow.valueOf(upperCase(options.text("overflow"))),
                 (float) options.number("eps"),
                 scaling == Scaling.DELAYED ? Optional.of(delayed) : Optional.empty(),
-                options.text("gradRounding").equals("stochastic") ? Rounding.STOCHASTIC : Rounding.NEAREST_EVEN,
+                rounding(options, "gradRounding"),
+                rounding(options, "forwardRounding"),
                 Smoothing.valueOf(upperCase(options.text("smooth"))),
                 false);
+    }
+
+    private static Rounding rounding(OptionValues options, String name) {
+        return options.text(name).equals("stochastic") ? Rounding.STOCHASTIC : Rounding.NEAREST_EVEN;
     }
 
     private static void addProblems(OptionValues options, List<String> problems) {

@@ -16,6 +16,7 @@ import java.util.Optional;
  * @param eps an amax below it counts as eps; 0 with delayed scaling
  * @param delayed how delayed scaling works, if it is the scaling
  * @param gradRounding how dY is rounded
+ * @param forwardRounding how X and W are rounded
  * @param smoothing of layers that read the output of a SwiGLU
  * @param wideGradWeight whether the weight gradient is computed from BF16, and gradInput from a W with one scale
  */
@@ -28,5 +29,6 @@ record Fp8Settings(
         float eps,
         Optional<DelayedScaling> delayed,
         Rounding gradRounding,
+        Rounding forwardRounding,
         Smoothing smoothing,
         boolean wideGradWeight) {}

@@ -41,6 +41,7 @@ enum Recipe {
                 EPS,
                 Optional.empty(),
                 Rounding.NEAREST_EVEN,
+                Rounding.NEAREST_EVEN,
                 Smoothing.NONE,
                 this == ROWWISE_WITH_GW_HP);
     }

@@ -99,6 +99,20 @@ class PlanTests {
     }
 
     @Test
+    void forwardRoundingIsThatOfInputAndWeightAlone() {
+        LinearPlan plan = plan(Map.of("forwardRounding", "stochastic"));
+        for (Contraction contraction : Contraction.values()) {
+            assertEquals(
+                    Rounding.STOCHASTIC, plane(plan, Role.INPUT, contraction).rounding());
+            assertEquals(
+                    Rounding.STOCHASTIC, plane(plan, Role.WEIGHT, contraction).rounding());
+            assertEquals(
+                    Rounding.NEAREST_EVEN,
+                    plane(plan, Role.GRAD_OUTPUT, contraction).rounding());
+        }
+    }
+
+    @Test
     void amaxBelowEpsCountsAsEps() {
         try (Step step = new Step(Map.of("eps", "0.5"))) {
             for (float amax : new float[] {0, Float.MIN_VALUE, 0.25f, 0.5f}) {

@@ -57,6 +57,7 @@ class ProviderTests {
                         Map.entry("amaxAlgo", "max"),
                         Map.entry("margin", "0"),
                         Map.entry("gradRounding", "nearest"),
+                        Map.entry("forwardRounding", "nearest"),
                         Map.entry("smooth", "none"),
                         Map.entry("recipe", "none")),
                 provider.options().stream().collect(Collectors.toMap(OptionSpec::name, OptionSpec::defaultValue)));
@@ -109,7 +110,7 @@ class ProviderTests {
                 message(Map.of("overflow", "wrap")));
         assertEquals(
                 "quantizer fp8: 'forwards' is not an option; known: scaling, pow2, forward, backward, overflow, eps,"
-                        + " history, amaxAlgo, margin, gradRounding, smooth, recipe. Did you mean 'forward'?",
+                        + " history, amaxAlgo, margin, gradRounding, forwardRounding, smooth, recipe. Did you mean 'forward'?",
                 message(Map.of("forwards", "e4m3")));
     }
 

@@ -9,7 +9,7 @@ import java.util.List;
 
 /**
  * {@code int8-block}: one scale a block. Square blocks serve both products of a tensor with the same codes. X and W round
- * to nearest, dY stochastically. Without fallback: the baseline that {@code int8-fallback} improves on.
+ * to nearest unless told otherwise, dY stochastically. Without fallback: the baseline that {@code int8-fallback} improves on.
  */
 public final class Int8BlockProvider implements QuantizerProvider {
     /** Called by the service loader. */
@@ -32,12 +32,13 @@ public final class Int8BlockProvider implements QuantizerProvider {
 
     @Override
     public List<OptionSpec> options() {
-        return List.of(BlockOption.SPEC, ContextOption.spec(32));
+        return List.of(BlockOption.SPEC, ContextOption.spec(32), ForwardOption.SPEC);
     }
 
     @Override
     public Quantizer create(OptionValues options) {
-        Int8Linear linear = new Int8Linear(BlockOption.parse(options), ContextOption.parse(options));
+        Int8Linear linear =
+                new Int8Linear(BlockOption.parse(options), ContextOption.parse(options), ForwardOption.parse(options));
         return _ -> linear;
     }
 }

@@ -23,14 +23,20 @@ import java.util.Optional;
  *
  * @param granularity which codes share a scale
  * @param context how the operation before it keeps its input
+ * @param forward how X and W are rounded
  */
-record Int8Linear(Granularity granularity, Optional<TensorCodec> context) implements LinearQuantizer {
+record Int8Linear(Granularity granularity, Optional<TensorCodec> context, Rounding forward) implements LinearQuantizer {
+    /** A layer that rounds X and W to nearest. */
+    Int8Linear(Granularity granularity, Optional<TensorCodec> context) {
+        this(granularity, context, Rounding.NEAREST_EVEN);
+    }
+
     @Override
     public LinearPlan plan(PlanRequest request) {
-        List<PlaneSpec> nearest = List.of(plane(granularity, Rounding.NEAREST_EVEN));
+        List<PlaneSpec> codes = List.of(plane(granularity, forward));
         return new LinearPlan(
-                QuantizeSpec.both(Role.INPUT, nearest),
-                QuantizeSpec.both(Role.WEIGHT, nearest),
+                QuantizeSpec.both(Role.INPUT, codes),
+                QuantizeSpec.both(Role.WEIGHT, codes),
                 QuantizeSpec.both(Role.GRAD_OUTPUT, List.of(plane(granularity, Rounding.STOCHASTIC))),
                 GemmSpec.of(Product.OUTPUT, Epilogue.STORE),
                 GemmSpec.of(Product.GRAD_INPUT, Epilogue.STORE),

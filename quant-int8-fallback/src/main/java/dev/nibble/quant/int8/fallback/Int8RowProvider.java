@@ -10,8 +10,8 @@ import java.util.List;
 
 /**
  * {@code int8-row}: every operand of every product has one scale a row along its own contraction, so X, W and dY are
- * each quantized twice. The scales leave the sum: the fastest INT8 product there is. X and W round to nearest, dY
- * stochastically.
+ * each quantized twice. The scales leave the sum: the fastest INT8 product there is. X and W round to nearest
+ * unless told otherwise, dY stochastically.
  */
 public final class Int8RowProvider implements QuantizerProvider {
     /** Called by the service loader. */
@@ -34,12 +34,13 @@ public final class Int8RowProvider implements QuantizerProvider {
 
     @Override
     public List<OptionSpec> options() {
-        return List.of(ContextOption.spec(32));
+        return List.of(ContextOption.spec(32), ForwardOption.SPEC);
     }
 
     @Override
     public Quantizer create(OptionValues options) {
-        Int8Linear linear = new Int8Linear(new Granularity.PerRow(), ContextOption.parse(options));
+        Int8Linear linear =
+                new Int8Linear(new Granularity.PerRow(), ContextOption.parse(options), ForwardOption.parse(options));
         return _ -> linear;
     }
 }

@@ -5,15 +5,21 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.nibble.quant.Criterion;
 import dev.nibble.quant.Granularity;
+import dev.nibble.quant.PlaneSpec;
+import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.Rounding;
 import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.OptionSpec;
 import dev.nibble.spi.OptionValues;
+import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Plugins;
 import dev.nibble.spi.QuantizerProvider;
 import dev.nibble.spi.Site;
 import dev.nibble.spi.Spi;
+import dev.nibble.tensor.Role;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -49,8 +55,8 @@ class ProvidersTests {
 
     @Test
     void optionsHaveTheDocumentedDefaults() {
-        assertEquals(Map.of("contextBits", "32"), defaults("int8-row"));
-        assertEquals(Map.of("block", "128", "contextBits", "32"), defaults("int8-block"));
+        assertEquals(Map.of("contextBits", "32", "forwardRounding", "nearest"), defaults("int8-row"));
+        assertEquals(Map.of("block", "128", "contextBits", "32", "forwardRounding", "nearest"), defaults("int8-block"));
         Map<String, String> expected = Map.of(
                 "block", "128",
                 "criterion", "absmax",
@@ -90,6 +96,21 @@ class ProvidersTests {
         assertEquals(new Int8Linear(expected, Optional.empty()), Step.quantizer("int8-block", options));
         FallbackLinear fallback = (FallbackLinear) Step.quantizer("int8-fallback", options);
         assertEquals(expected, fallback.settings().block());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"int8-row", "int8-block"})
+    void forwardRoundingIsThatOfInputAndWeightAlone(String name) {
+        Int8Linear nearest = (Int8Linear) Step.quantizer(name, Map.of());
+        Int8Linear stochastic = (Int8Linear) Step.quantizer(name, Map.of("forwardRounding", "stochastic"));
+        assertEquals(Rounding.NEAREST_EVEN, nearest.forward());
+        assertEquals(new Int8Linear(nearest.granularity(), nearest.context(), Rounding.STOCHASTIC), stochastic);
+        LinearPlan ofNearest = nearest.plan(new PlanRequest(128, true));
+        LinearPlan ofStochastic = stochastic.plan(new PlanRequest(128, true));
+        List<PlaneSpec> codes = List.of(Int8Linear.plane(nearest.granularity(), Rounding.STOCHASTIC));
+        assertEquals(QuantizeSpec.both(Role.INPUT, codes), ofStochastic.input());
+        assertEquals(QuantizeSpec.both(Role.WEIGHT, codes), ofStochastic.weight());
+        assertEquals(ofNearest.gradOutput(), ofStochastic.gradOutput());
     }
 
     @ParameterizedTest
@@ -185,10 +206,10 @@ class ProvidersTests {
     @Test
     void unknownOptionIsRejectedWithTheNearest() {
         assertEquals(
-                "quantizer int8-block: 'blok' is not an option; known: block, contextBits. Did you mean 'block'?",
+                "quantizer int8-block: 'blok' is not an option; known: block, contextBits, forwardRounding. Did you mean 'block'?",
                 message("int8-block", Map.of("blok", "64")));
         assertEquals(
-                "quantizer int8-row: 'block' is not an option; known: contextBits",
+                "quantizer int8-row: 'block' is not an option; known: contextBits, forwardRounding",
                 message("int8-row", Map.of("block", "64")));
     }
 
