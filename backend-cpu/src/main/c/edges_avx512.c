@@ -39,9 +39,12 @@ static void finish(const MultiplyCall *call, int64_t row, int64_t column, const 
     const float *from = acc + (i / TILE * 2 * TILE + i % TILE) * TILE;
     __m512 a = _mm512_loadu_ps(from);
     __m512 b = _mm512_loadu_ps(from + TILE * TILE);
-    if (call->epilogue != 0) {
+    if (call->epilogue == 1) {
       a = _mm512_add_ps(_mm512_maskz_loadu_ps(left, to), a);
       b = _mm512_add_ps(_mm512_maskz_loadu_ps(right, to + TILE), b);
+    } else if (call->epilogue == 2) {
+      a = _mm512_add_ps(_mm512_setzero_ps(), a);  // which makes +0 of -0
+      b = _mm512_add_ps(_mm512_setzero_ps(), b);
     }
     _mm512_mask_storeu_ps(to, left, a);
     _mm512_mask_storeu_ps(to + TILE, right, b);

@@ -36,7 +36,7 @@ static void finish(const MultiplyCall *call, int64_t row, int64_t column, const 
       int64_t width = place(call, row * PANEL + i, column * PANEL + tile * TILE, &at);
       const float *from = acc + ((i / TILE * 2 + tile) * TILE + i % TILE) * TILE;
       for (int64_t j = 0; j < width; j++) {
-        d[at + j] = call->epilogue == 0 ? from[j] : d[at + j] + from[j];
+        d[at + j] = call->epilogue == 0 ? from[j] : (call->epilogue == 1 ? d[at + j] : 0) + from[j];
       }
     }
   }

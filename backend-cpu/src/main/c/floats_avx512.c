@@ -3,18 +3,27 @@
 #include <immintrin.h>
 
 #include "gemm.h"
+#include "transpose512.h"
 
 enum { ROWS = FLOAT_ROWS, STRETCH = 16 };
 
-// Asks for two lines. One by one: a burst would keep the sums waiting for room in the queue to memory.
-static inline void ask_for(Ahead *ahead) {
-  for (int i = 0; i < 2 && ahead->runs > 0; i++) {
-    __builtin_prefetch((const void *)(ahead->from + (uintptr_t)(ahead->line * LINE)), 0, 2);
-    if (++ahead->line == ahead->lines) {
-      ahead->line = 0;
-      ahead->from += (uintptr_t)ahead->pitch;
-      ahead->runs--;
-    }
+// One step of k of eight rows.
+static inline __attribute__((always_inline)) void multiply(__m512 sums[ROWS][2], const float *a, const float *b) {
+  __m512 b0 = _mm512_load_ps(b);
+  __m512 b1 = _mm512_load_ps(b + TILE);
+#pragma GCC unroll 8
+  for (int i = 0; i < ROWS; i++) {
+    __m512 all = _mm512_set1_ps(a[i]);
+    sums[i][0] = _mm512_fmadd_ps(all, b0, sums[i][0]);
+    sums[i][1] = _mm512_fmadd_ps(all, b1, sums[i][1]);
+  }
+}
+
+// Asks for what lies `at` bytes behind the beginning of each run.
+static inline __attribute__((always_inline)) void ask_for(const Ahead *ahead, int64_t at) {
+  const char *run = ahead->stored + at;
+  for (int64_t i = 0; i < ahead->stored_runs; i++, run += ahead->stored_pitch) {
+    _mm_prefetch(run, _MM_HINT_T1);
   }
 }
 
@@ -25,31 +34,42 @@ void nibble_steps_of_rows(const Memory *memory, const Step *step, const Step *en
   __m512 sums[ROWS][2];
 #pragma GCC unroll 8
   for (int i = 0; i < ROWS; i++) {
-    sums[i][0] = _mm512_loadu_ps(left + i * TILE);
-    sums[i][1] = _mm512_loadu_ps(right + i * TILE);
+    sums[i][0] = _mm512_load_ps(left + i * TILE);
+    sums[i][1] = _mm512_load_ps(right + i * TILE);
   }
+  Ahead ahead = *memory->ahead;
+  int64_t line = 0;
   for (; step < end; step++) {
     const float *a = (const float *)(memory->a + step->a_at) + (row * PANEL + top) * step->length;
     const float *b = (const float *)(memory->b + step->b_at) + column * PANEL * step->length;
-    for (int64_t left = step->length; left > 0; left -= STRETCH) {
-      ask_for(memory->ahead);
-      ask_for(memory->ahead + 1);
-      for (const float *stop = a + (left < STRETCH ? left : STRETCH) * ROWS; a < stop; a += ROWS, b += PANEL) {
-        __m512 b0 = _mm512_load_ps(b);
-        __m512 b1 = _mm512_load_ps(b + TILE);
-#pragma GCC unroll 8
-        for (int i = 0; i < ROWS; i++) {
-          __m512 all = _mm512_set1_ps(a[i]);
-          sums[i][0] = _mm512_fmadd_ps(all, b0, sums[i][0]);
-          sums[i][1] = _mm512_fmadd_ps(all, b1, sums[i][1]);
+    for (int64_t k = 0; k < step->length; k += STRETCH, line += LINE) {
+      if (ahead.sums_rows > 0) {
+        // Two lines of a row; the panel to the left has asked for the one before.
+        _mm_prefetch(ahead.sums + LINE, _MM_HINT_T1);
+        _mm_prefetch(ahead.sums + PANEL * 4 - 1, _MM_HINT_T1);
+        ahead.sums += ahead.sums_pitch;
+        ahead.sums_rows--;
+      }
+      ask_for(&ahead, line);
+      if (step->length - k >= STRETCH) {
+#pragma GCC unroll 4
+        for (int i = 0; i < STRETCH; i++) {
+          multiply(sums, a + i * ROWS, b + i * PANEL);
+        }
+      } else {
+        for (int64_t i = 0; i < step->length - k; i++) {
+          multiply(sums, a + i * ROWS, b + i * PANEL);
         }
       }
+      a += STRETCH * ROWS;
+      b += STRETCH * PANEL;
     }
   }
+  ask_for(&ahead, line);
 #pragma GCC unroll 8
   for (int i = 0; i < ROWS; i++) {
-    _mm512_storeu_ps(left + i * TILE, sums[i][0]);
-    _mm512_storeu_ps(right + i * TILE, sums[i][1]);
+    _mm512_store_ps(left + i * TILE, sums[i][0]);
+    _mm512_store_ps(right + i * TILE, sums[i][1]);
   }
 }
 
@@ -58,6 +78,7 @@ void nibble_steps_floats(const Memory *memory, const Step *step, const Step *end
   (void)whole;
   for (int top = 0; top < PANEL; top += ROWS) {
     nibble_steps_of_rows(memory, step, end, row, column, top, acc);
+    memory->ahead->sums += memory->ahead->sums_pitch * ROWS;
   }
 }
 
@@ -80,36 +101,6 @@ static inline void put(const PackCall *call, float *panel, int64_t length, int64
     float *to = panel + top * length + k * ROWS;
     _mm256_storeu_ps(to, _mm512_castps512_ps256(values));
     _mm256_storeu_ps(to + ROWS * length, _mm512_extractf32x8_ps(values, 1));
-  }
-}
-
-static inline __attribute__((always_inline)) void transpose(__m512 r[16]) {
-  __m512 t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-    r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-    r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-    r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
-    r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
   }
 }
 
@@ -186,19 +177,4 @@ void nibble_pack_floats(const PackCall *call, const PackBlock *block, const uint
       pack_along(call, block, codes, out);
     }
   }
-}
-
-// Writes 0 past the caches: the memory is not read before it is written, and drives nothing else out.
-void nibble_zero(float *x, int64_t from, int64_t to) {
-  int64_t i = from;
-  for (; i < to && ((uintptr_t)(x + i) & (LINE - 1)); i++) {
-    x[i] = 0;
-  }
-  for (; i + TILE <= to; i += TILE) {
-    _mm512_stream_ps(x + i, _mm512_setzero_ps());
-  }
-  for (; i < to; i++) {
-    x[i] = 0;
-  }
-  _mm_sfence();
 }

@@ -4,15 +4,17 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,prfchw")
 #include "gemm.h"
 
-// Stored elements of some rows of B along a group.
-static Ahead stored(const PackCall *pack, const PackBlock *first, const PackBlock *last, const uint8_t *codes) {
+// Lets stored elements of some rows of B along a group be asked for: an equal part of them with each of `parts`.
+static int64_t stored(const PackCall *pack, const PackBlock *first, const PackBlock *last, const uint8_t *codes,
+                      int64_t parts, Ahead *ahead) {
   int64_t size = pack->format == FORMAT_FP32 ? 4 : 2;
   int64_t length = last->from + last->length - first->from;
-  int64_t neighbours = pack->transposed ? pack->rows : length;
   int64_t at = pack->transposed ? first->from * pack->pitch + pack->first_row : pack->first_row * pack->pitch + first->from;
-  Ahead ahead = {(uintptr_t)codes + (uintptr_t)(at * size), pack->pitch * size, pack->transposed ? length : pack->rows,
-                 neighbours * size / LINE + 1, 0};
-  return ahead;
+  int64_t runs = pack->transposed ? length : pack->rows;
+  ahead->stored = (const char *)codes + at * size;
+  ahead->stored_pitch = pack->pitch * size;
+  ahead->stored_runs = (runs + parts - 1) / parts;
+  return runs;
 }
 
 // The rows of B that an area has, from its column `from` on.
@@ -39,24 +41,30 @@ void nibble_multiply_once(const MultiplyCall *call, const PackCall *pack, const 
     uint8_t *b = panels - blocks[group->from_step].at;  // where the area would begin, were all of it packed
     area.blocks = group->to_step - group->from_step;
     nibble_pack_floats(&area, blocks + group->from_step, codes, 0, b);
-    Ahead ahead[2] = {{0, 0, 0, 1, 0}, {0, 0, 0, 1, 0}};
-    Memory memory = {a, b, 0, 0, 0, 0, acc, total, 0, ahead};
+    Ahead ahead = {0, 0, 0, 0, 0, 0};
+    Memory memory = {a, b, 0, 0, 0, 0, acc, total, 0, &ahead};
     const Group *then = group + 1 < groups + call->groups ? group + 1 : groups;
     PackCall at = then == groups ? rows_of_area(pack, call->to_column, columns) : area;
+    int64_t runs = 0;
     if (at.rows > 0) {
-      ahead[1] = stored(&at, blocks + then->from_step, blocks + then->to_step - 1, codes);
+      int64_t parts = rows * columns * (PANEL / FLOAT_ROWS);
+      runs = stored(&at, blocks + then->from_step, blocks + then->to_step - 1, codes, parts, &ahead);
     }
+    int64_t runs_each = ahead.stored_runs;
     for (int64_t column = call->from_column; column < call->to_column; column++) {
       for (int64_t row = call->from_row; row < call->to_row; row++) {
         int64_t tile = ((column - call->from_column) * rows + row - call->from_row) * PANEL * PANEL;
         if (group->starts) {
           edges->start(call, row, column, d, acc + tile);
         }
-        ahead[0] = sums_ahead(call, group, row, column, d);
         for (int64_t top = 0; top < PANEL; top += FLOAT_ROWS) {
           if (row * PANEL + top < call->rows) {
+            sums_ahead(&ahead, call, group, row * PANEL + top, column, d);
+            ahead.stored_runs = runs < runs_each ? runs : runs_each;
             nibble_steps_of_rows(&memory, steps + group->from_step, steps + group->to_step, row,
                                  column - call->from_column, top, acc + tile);
+            ahead.stored += ahead.stored_runs * ahead.stored_pitch;
+            runs -= ahead.stored_runs;
           }
         }
         end_group(edges, call, group, row, column, acc + tile, total + tile, d);

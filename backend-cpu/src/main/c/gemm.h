@@ -58,7 +58,7 @@ typedef struct {
   int64_t d_at;                    // element of D of their first row and column
   int64_t d_pitch;
   int64_t groups;
-  int64_t epilogue;   // 0 stores, 1 adds to D
+  int64_t epilogue;   // 0 stores, 1 adds to D, 2 adds to zeros, whatever D holds
   int64_t continues;  // whether the sums go on from what D holds
   int64_t floats;     // whether the panels are floats; 2 if their chains are folded
 } MultiplyCall;
@@ -81,13 +81,15 @@ typedef struct {
                    // of one part; 4 ends the product, added to the parts before
 } Group;
 
-// Lines of the cache that will be needed: runs of neighbours.
+// What is asked for while floats are multiplied, a little after each few steps: a burst would keep the sums waiting for room in
+// the queue to memory.
 typedef struct {
-  uintptr_t from;
-  int64_t pitch;  // bytes from run to run
-  int64_t runs;   // left, the one that is begun included
-  int64_t lines;  // of a run
-  int64_t line;   // the next of the run
+  const char *sums;     // of D: where eight rows of them begin
+  int64_t sums_pitch;   // bytes from row to row
+  int64_t sums_rows;    // 0 if they are not needed
+  const char *stored;   // of B: where runs of neighbours begin
+  int64_t stored_pitch; // bytes from run to run
+  int64_t stored_runs;
 } Ahead;
 
 // Memory of nibble_multiply. Tiles lie [panel column][panel row][2][2][16][16].
@@ -98,7 +100,7 @@ typedef struct {
   float *acc;      // sums of the area so far
   float *total;    // of the parts before
   int32_t *whole;  // exact sums of a segment that goes on in the next group
-  Ahead *ahead;    // two things that are asked for while floats are multiplied
+  Ahead *ahead;    // used where floats are multiplied
 } Memory;
 
 // Adds the steps of a group to the sums of one pair of panels, [2][2][16][16] each.
@@ -151,12 +153,12 @@ static inline void end_group(const Edges *edges, const MultiplyCall *call, const
 void nibble_amx_begin(void);
 void nibble_amx_end(void);
 
-// The elements of D that the sums of a pair of panels will be written to, if they are in this group.
-static inline Ahead sums_ahead(const MultiplyCall *call, const Group *group, int64_t row, int64_t column, const float *d) {
-  int64_t rows = call->rows - row * PANEL < PANEL ? call->rows - row * PANEL : PANEL;
-  const float *from = d + call->d_at + row * PANEL * call->d_pitch + column * PANEL;
-  Ahead ahead = {(uintptr_t)from, call->d_pitch * 4, group->ends < 3 ? 0 : rows, PANEL * 4 / LINE + 1, 0};
-  return ahead;
+// Lets eight rows of D be asked for, if their sums end with this group.
+static inline void sums_ahead(Ahead *ahead, const MultiplyCall *call, const Group *group, int64_t row, int64_t column,
+                              const float *d) {
+  ahead->sums = (const char *)(d + call->d_at + row * call->d_pitch + column * PANEL);
+  ahead->sums_pitch = call->d_pitch * 4;
+  ahead->sums_rows = group->ends < 3 || row >= call->rows ? 0 : call->rows - row < FLOAT_ROWS ? call->rows - row : FLOAT_ROWS;
 }
 
 static inline int64_t padded(int64_t length) { return (length + GROUP - 1) & -GROUP; }

@@ -8,7 +8,7 @@
 
 #include "gemm.h"
 
-enum { VERSION = 5, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+enum { VERSION = 6, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 
 int64_t nibble_version(void) { return VERSION; }
 
@@ -75,8 +75,8 @@ void nibble_pack(const PackCall *call, const PackBlock *blocks, const uint8_t *c
 void nibble_multiply(const MultiplyCall *call, const uint8_t *a, const float *grid_a, const uint8_t *state_a,
                      const uint8_t *b, const float *grid_b, const uint8_t *state_b, const Group *groups,
                      const Step *steps, float *acc, float *total, int32_t *whole, float *d) {
-  Ahead ahead[2] = {{0, 0, 0, 1, 0}, {0, 0, 0, 1, 0}};
-  Memory memory = {a, b, grid_a, grid_b, state_a, state_b, acc, total, whole, ahead};
+  Ahead ahead = {0, 0, 0, 0, 0, 0};
+  Memory memory = {a, b, grid_a, grid_b, state_a, state_b, acc, total, whole, &ahead};
   int tiles = call->level == LEVEL_AMX && !call->floats;
   Kernel *kernel = call->floats == 2           ? nibble_steps_chains
                    : call->floats              ? nibble_steps_floats
@@ -100,7 +100,7 @@ void nibble_multiply(const MultiplyCall *call, const uint8_t *a, const float *gr
           edges->start(call, row, column, d, sums);
         }
         if (call->floats) {
-          ahead[0] = sums_ahead(call, group, row, column, d);
+          sums_ahead(&ahead, call, group, row * PANEL, column, d);
         }
         kernel(&memory, steps + group->from_step, steps + group->to_step, row, column, sums, whole + at);
         end_group(edges, call, group, row, column, sums, total + at, d);

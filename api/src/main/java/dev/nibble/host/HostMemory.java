@@ -35,6 +35,7 @@ public final class HostMemory {
     private final EnumMap<MemoryTag, Long> live = new EnumMap<>(MemoryTag.class);
     private long liveBytes;
     private long peakBytes;
+    private long heldBytes;
     private long openTensors;
 
     /** Makes an allocator that holds nothing. */
@@ -128,11 +129,12 @@ public final class HostMemory {
         live.merge(tag, bytes, Long::sum);
         liveBytes += bytes;
         peakBytes = Math.max(peakBytes, liveBytes);
+        heldBytes = Math.max(heldBytes, liveBytes + spareBytes);
     }
 
-    /** {@return live bytes by tag and the peak of their sum} */
+    /** {@return live bytes by tag, the peak of their sum, and of that with the arrays that wait to be used again} */
     public MemoryUse use() {
-        return new MemoryUse(live, peakBytes);
+        return new MemoryUse(live, peakBytes, heldBytes);
     }
 
     /** {@return tensors whose memory has an open handle: what a leak test counts} */

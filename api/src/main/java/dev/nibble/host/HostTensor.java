@@ -4,6 +4,7 @@ import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.Optional;
 
 /** A handle on a Java array, row-major from index 0. */
 public final class HostTensor implements Tensor {
@@ -60,11 +61,34 @@ public final class HostTensor implements Tensor {
 
     private Object array(DType needed) {
         requireOpen();
+        requireType(needed);
+        return storage.settled();
+    }
+
+    /**
+     * Sets all elements of an FP32 tensor to 0. They are written when somebody asks for the array, unless {@link #takeZeros}
+     * comes first: a gradient that is zeroed and then added to need not be written twice.
+     */
+    public void zeroLater() {
+        requireOpen();
+        requireType(DType.FP32);
+        storage.zeroLater();
+    }
+
+    /**
+     * {@return the array of an FP32 tensor whose zeros have not been written, for somebody who writes all of its elements; empty if
+     * it holds what counts}
+     */
+    public Optional<float[]> takeZeros() {
+        requireOpen();
+        return storage.takeZeros() ? Optional.of((float[]) storage.array) : Optional.empty();
+    }
+
+    private void requireType(DType needed) {
         if (storage.dtype != needed) {
             throw new IllegalArgumentException(
                     label + " is " + dtype().label() + ", but " + needed.label() + " is needed");
         }
-        return storage.array;
     }
 
     private void requireOpen() {

@@ -14,6 +14,10 @@ public final class Purpose {
     public static final int SAMPLE_GRAD_INPUT = 4;
     /** Which tokens enter the gradient of the weight. */
     public static final int SAMPLE_GRAD_WEIGHT = 5;
+    /** How a training image is moved and mirrored. */
+    public static final int AUGMENTATION = 6;
+    /** Which token a language model goes on with. */
+    public static final int GENERATION = 7;
 
     /** Where a model's outliers are, and their signs. */
     public static final int OUTLIER = 15;

@@ -8,8 +8,10 @@ import java.util.Map;
  *
  * @param live bytes by tag; a tag that is missing has none
  * @param peakBytes the largest sum so far
+ * @param heldBytes the most that it has held of its device so far: with the gaps between tensors, what waits to be used again, and
+ *     what the backend keeps for itself
  */
-public record MemoryUse(Map<MemoryTag, Long> live, long peakBytes) {
+public record MemoryUse(Map<MemoryTag, Long> live, long peakBytes, long heldBytes) {
     /** Copies the map. */
     public MemoryUse {
         live = Map.copyOf(live);

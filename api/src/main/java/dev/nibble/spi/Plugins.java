@@ -1,8 +1,6 @@
 package dev.nibble.spi;
 
-import dev.nibble.error.NotAvailableException;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -97,22 +95,9 @@ public final class Plugins<P extends Named> {
      * @param name a name, or {@code auto}
      * @param options what the run asks for
      * @throws IllegalArgumentException if the name is unknown
-     * @throws NotAvailableException if the backend cannot be opened here
+     * @throws dev.nibble.error.NotAvailableException if the backend cannot be opened here
      */
     public static Backend openBackend(String name, BackendOptions options) {
-        Plugins<BackendProvider> backends = backends();
-        if (!name.equals("auto")) {
-            BackendProvider provider = backends.get(name);
-            Availability availability = provider.availability();
-            if (!availability.available()) {
-                throw new NotAvailableException("backend " + name + " is not available: " + availability.reason());
-            }
-            return provider.open(options);
-        }
-        return backends.all().stream()
-                .filter(p -> p.availability().available())
-                .max(Comparator.comparingInt(BackendProvider::preference))
-                .orElseThrow(() -> new NotAvailableException("no backend is available here"))
-                .open(options);
+        return BackendChoice.of(name).provider().open(options);
     }
 }

@@ -18,7 +18,9 @@ public record StepContext(int step, int microBatch, Mode mode, float learningRat
         /** State is frozen; nothing is kept for a backward pass. */
         EVAL,
         /** A forward pass of training is repeated, to the same bits: state is frozen, and a backward pass follows. */
-        RECOMPUTE
+        RECOMPUTE,
+        /** State advances; nothing is kept, since the pass will be repeated before its backward pass. */
+        ADVANCE
     }
 
     /** Makes a context of the low-bit phase. */
@@ -28,12 +30,17 @@ public record StepContext(int step, int microBatch, Mode mode, float learningRat
 
     /** {@return whether state advances} */
     public boolean training() {
-        return mode == Mode.TRAIN;
+        return mode == Mode.TRAIN || mode == Mode.ADVANCE;
     }
 
-    /** {@return whether a backward pass follows} */
+    /** {@return whether a backward pass follows, and needs what is kept now} */
     public boolean keepsContext() {
-        return mode != Mode.EVAL;
+        return mode == Mode.TRAIN || mode == Mode.RECOMPUTE;
+    }
+
+    /** {@return this context in another mode} */
+    public StepContext in(Mode other) {
+        return new StepContext(step, microBatch, other, learningRate, phase);
     }
 
     /** {@return the context of one training step with a single micro-batch} */

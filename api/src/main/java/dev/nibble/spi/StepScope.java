@@ -30,6 +30,20 @@ public interface StepScope extends AutoCloseable {
     /** Counts the memory of an operand as CONTEXT until it is closed. */
     void save(Operand operand);
 
+    /**
+     * {@return this step, seen in another mode: the same memory, until this step ends} A layer runs a part of a step in it.
+     *
+     * @param mode of the part
+     */
+    default StepScope in(StepContext.Mode mode) {
+        return new ScopeView(this, context().in(mode));
+    }
+
+    /** {@return the scope that the backend has opened, of which this may be a view} What a backend casts is this. */
+    default StepScope own() {
+        return this;
+    }
+
     @Override
     void close();
 }

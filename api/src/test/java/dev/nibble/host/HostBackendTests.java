@@ -2,7 +2,10 @@ package dev.nibble.host;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.Granularity;
@@ -55,6 +58,27 @@ class HostBackendTests {
         try (DeviceState state = backend.allocateState(List.of())) {
             return backend.quantization().quantize(scope, spec, new Site("s", 0), x, state);
         }
+    }
+
+    @Test
+    void stepSeenInAnotherModeIsTheSameStep() {
+        StepScope step = backend.beginStep(new StepContext(3, 1, StepContext.Mode.TRAIN, 0.5f));
+        StepScope advancing = step.in(StepContext.Mode.ADVANCE);
+        assertTrue(advancing.context().training());
+        assertFalse(advancing.context().keepsContext());
+        StepScope again = advancing.in(StepContext.Mode.RECOMPUTE);
+        assertEquals(new StepContext(3, 1, StepContext.Mode.RECOMPUTE, 0.5f), again.context());
+        assertFalse(again.context().training());
+        assertTrue(again.context().keepsContext());
+        assertSame(step, again.own());
+        long before = backend.memory().live(MemoryTag.CONTEXT);
+        Tensor kept = again.allocate("kept", DType.FP32, Shape.of(1, 4));
+        again.save(kept);
+        again.close(); // ends nothing
+        assertEquals(before + 16, backend.memory().live(MemoryTag.CONTEXT));
+        assertThrows(IllegalStateException.class, () -> backend.readFloats(kept));
+        step.close();
+        assertEquals(before, backend.memory().live(MemoryTag.CONTEXT));
     }
 
     @Test

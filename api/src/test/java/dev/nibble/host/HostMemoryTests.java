@@ -1,5 +1,6 @@
 package dev.nibble.host;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
@@ -76,6 +77,7 @@ class HostMemoryTests {
         c.close();
         d.close();
         assertEquals(29, memory.use().peakBytes());
+        assertEquals(37, memory.use().heldBytes(), "with the array of a, which waited");
         assertEquals(0, memory.openTensors());
     }
 
@@ -155,5 +157,34 @@ class HostMemoryTests {
         }
         memory.trim();
         assertEquals(0, memory.spareBytes());
+    }
+
+    @Test
+    void zerosAreWrittenWhenTheArrayIsAskedFor() {
+        HostTensor tensor = allocate(DType.FP32, 3);
+        HostTensor other = tensor.share();
+        HostTensor.floats(tensor)[1] = 5;
+        tensor.zeroLater();
+        assertArrayEquals(new float[3], HostTensor.floats(other));
+        HostTensor.floats(other)[1] = 5;
+        assertArrayEquals(new float[] {0, 5, 0}, HostTensor.floats(tensor));
+    }
+
+    @Test
+    void whoTakesTheZerosWritesAllElements() {
+        HostTensor tensor = allocate(DType.FP32, 3);
+        HostTensor other = tensor.share();
+        assertTrue(tensor.takeZeros().isEmpty());
+        tensor.zeroLater();
+        assertTrue(other.takeZeros().isPresent());
+        HostTensor.floats(tensor)[2] = 7;
+        assertTrue(tensor.takeZeros().isEmpty());
+        assertEquals(7, HostTensor.floats(other)[2]);
+        tensor.close();
+        assertThrows(IllegalStateException.class, tensor::zeroLater);
+        HostTensor bytes = allocate(DType.INT8, 3);
+        assertEquals(
+                "t is int8, but fp32 is needed",
+                assertThrows(IllegalArgumentException.class, bytes::zeroLater).getMessage());
     }
 }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.error.NotAvailableException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URL;
@@ -74,6 +75,43 @@ class PluginsTests {
                 assertTrue(!provider.availability().available() || provider.preference() <= preference);
             }
         }
+    }
+
+    /** A backend that may be there or not. */
+    private record Stub(String name, int preference, Availability availability) implements BackendProvider {
+        @Override
+        public int spiVersion() {
+            return Spi.VERSION;
+        }
+
+        @Override
+        public String description() {
+            return name;
+        }
+
+        @Override
+        public Backend open(BackendOptions options) {
+            throw new AssertionError("only chosen");
+        }
+    }
+
+    @Test
+    void autoSaysWhyItTakesNoBetterBackend() {
+        Stub slow = new Stub("slow", 1, Availability.yes("here"));
+        Stub fast = new Stub("fast", 2, Availability.yes("here"));
+        Stub faster = new Stub("faster", 3, Availability.no("no kernels for this device"));
+        Stub fastest = new Stub("fastest", 4, Availability.no("no driver"));
+        BackendChoice best = BackendChoice.best(List.of(fast, slow));
+        assertEquals("fast", best.provider().name());
+        assertEquals("preferred to all others", best.reason());
+        BackendChoice choice = BackendChoice.best(List.of(faster, fast, fastest, slow));
+        assertEquals("fast", choice.provider().name());
+        assertEquals(
+                "the best that can run; fastest cannot: no driver; faster cannot: no kernels for this device",
+                choice.reason());
+        NotAvailableException e =
+                assertThrows(NotAvailableException.class, () -> BackendChoice.best(List.of(faster, fastest)));
+        assertTrue(e.getMessage().contains("fastest cannot: no driver"), e.getMessage());
     }
 
     @Test

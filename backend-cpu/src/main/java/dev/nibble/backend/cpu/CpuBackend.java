@@ -9,6 +9,7 @@ import dev.nibble.reference.ReferenceConvolution;
 import dev.nibble.reference.ReferenceOptimizer;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
+import dev.nibble.spi.CodecOps;
 import java.util.Optional;
 
 /** Puts the backend together. Apart from its providers because it links the Vector API. */
@@ -44,19 +45,33 @@ final class CpuBackend {
         HostExecution.noteAttention(runtime.log(), options, name);
         Workers workers = new Workers(threads);
         CpuGemm gemm = new CpuGemm(runtime, workers, kernels);
+        CpuNeural neural = new CpuNeural(runtime, workers, kernels);
         HostBackend.Operations operations = new HostBackend.Operations(
                 new CpuQuantize(runtime, workers, kernels),
                 gemm,
-                new CpuNeural(runtime, workers, kernels),
+                neural,
                 new ReferenceConvolution(runtime, workers::forEach), // C2 vectorizes its loops as they are
-                new ReferenceCodec(workers::forEach, new CpuCodec()),
+                codec(workers, kernels),
                 new ReferenceOptimizer(
-                        runtime, workers::forEach, SquareLanes::sum), // C2 vectorizes the update as it is
+                        runtime, workers::forEach, squares(kernels)), // C2 vectorizes the update as it is
                 () -> {
                     workers.close();
                     gemm.close();
+                    neural.close();
                 });
         return new HostBackend(name, description(threads, path), runtime, operations);
+    }
+
+    private static CodecOps codec(Workers workers, Optional<NativeKernels> kernels) {
+        return kernels.filter(NativeKernels::quantizes)
+                .<CodecOps>map(library -> new NativeCodec(library, workers))
+                .orElseGet(() -> new ReferenceCodec(workers::forEach, new CpuCodec()));
+    }
+
+    private static ReferenceOptimizer.SquareSum squares(Optional<NativeKernels> kernels) {
+        return kernels.filter(NativeKernels::quantizes)
+                .<ReferenceOptimizer.SquareSum>map(library -> library.neural()::squares)
+                .orElse(SquareLanes::sum);
     }
 
     private static String description(int threads, String path) {

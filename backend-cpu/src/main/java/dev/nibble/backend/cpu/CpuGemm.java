@@ -87,7 +87,6 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
             return;
         }
         var sampled = new SampledProduct(workers, spec, left, right);
-        var gathered = new GatheredProduct(this, runtime, spec, left, right, HostTensor.floats(d));
         Optional<long[][]> norms = gathers && !drawn ? sampled.normsWithZeros() : Optional.empty();
         String suffix = drawn ? "-sampled" : norms.isPresent() ? "-nonzero-rows" : "";
         Arithmetic arithmetic = arithmetic(spec.terms().getFirst(), left, right);
@@ -99,12 +98,12 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
                 "cpu-" + taking.map(n -> n.label(arithmetic)).orElse("vector") + kernelName(spec, left) + suffix;
         runtime.log().launched(HostExecution.row(site, spec, left, right, kernel, computeType));
         if (drawn) {
-            sampled.leverage(gathered, site, scope.context(), runtime.seed());
+            sampled.leverage(gathered(spec, left, right, d), site, scope.context(), runtime.seed());
         } else if (norms.isPresent()) {
-            sampled.nonzero(gathered, norms.get());
+            sampled.nonzero(gathered(spec, left, right, d), norms.get());
         } else {
             long start = System.nanoTime();
-            multiplyAll(spec, left, right, HostTensor.floats(d));
+            multiplyAll(spec, left, right, HostTensor.of(d));
             long operations = 2 * left.rows() * right.rows() * left.k();
             watch.note(kernel, operations, System.nanoTime() - start);
         }
@@ -123,14 +122,27 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
                         .allMatch(i -> library.takes(a.get(i).plane(), b.get(i).plane()));
     }
 
-    private void multiplyAll(GemmSpec spec, HostOperand left, HostOperand right, float[] d) {
+    private GatheredProduct gathered(GemmSpec spec, HostOperand left, HostOperand right, Tensor d) {
+        return new GatheredProduct(this, runtime, spec, left, right, HostTensor.floats(d));
+    }
+
+    private void multiplyAll(GemmSpec spec, HostOperand left, HostOperand right, HostTensor d) {
         List<PlaneUse> usesA = new ArrayList<>();
         List<PlaneUse> usesB = new ArrayList<>();
         for (Term term : spec.terms()) {
             usesA.add(PlaneUse.of(left.planes().get(term.planeA()), left.rows(), term.weightA()));
             usesB.add(PlaneUse.of(right.planes().get(term.planeB()), right.rows(), term.weightB()));
         }
-        multiply(usesA, usesB, SumOrder.of(spec, left, right), d, spec.epilogue(), false);
+        SumOrder order = SumOrder.of(spec, left, right);
+        Optional<NativeProduct> library = nativeProduct.filter(known -> takesAll(known, usesA, usesB, order));
+        if (spec.epilogue() == Epilogue.ADD && library.isPresent()) {
+            Optional<float[]> zeros = d.takeZeros();
+            if (zeros.isPresent()) {
+                library.get().addToZeros(usesA, usesB, order, zeros.get());
+                return;
+            }
+        }
+        multiply(usesA, usesB, order, HostTensor.floats(d), spec.epilogue(), false);
     }
 
     /**

@@ -25,13 +25,14 @@ import java.util.Optional;
 import java.util.function.Consumer;
 
 /** The neural operations on all threads: kernels for attention, rotation, RMSNorm and SwiGLU, the reference's own loops for the rest. */
-final class CpuNeural implements NeuralOps {
-    /** Elements that are written past the caches at a time, 1 MiB: gradients are not read again soon. */
-    private static final int STREAMED = 1 << 18;
+final class CpuNeural implements NeuralOps, AutoCloseable {
+    /** Elements, 1 MiB: a gradient of that size has left the caches before it is added to, so zeros had better not be written. */
+    private static final int ZEROED_LATER = 1 << 18;
 
     private final HostRuntime runtime;
     private final Workers workers;
     private final Optional<NativeKernels> kernels;
+    private final Optional<NativeAttention> attention;
     private final ReferenceNeural loops;
     private Optional<ReferenceRotary> rotary = Optional.empty(); // the table of the last shape
 
@@ -48,23 +49,38 @@ final class CpuNeural implements NeuralOps {
         this.runtime = runtime;
         this.workers = workers;
         this.kernels = kernels.filter(known -> known.level() != NativeKernels.Level.AVX2);
+        this.attention = this.kernels.map(known -> new NativeAttention(known, runtime.memory(), workers));
         this.loops = new ReferenceNeural(runtime, workers::forEach, new VectorExp());
     }
 
     @Override
     public void zero(StepScope scope, Tensor tensor) {
-        float[] x = floats(tensor); // [elements]
-        if (kernels.isEmpty() || x.length < STREAMED) {
+        if (kernels.isEmpty() || tensor.shape().elements() < ZEROED_LATER) {
             loops.zero(scope, tensor);
-            return;
+        } else {
+            HostTensor.of(tensor).zeroLater();
         }
-        workers.forEach(
-                Math.ceilDiv(x.length, STREAMED), task -> kernels.get().zero(x, (long) task * STREAMED, STREAMED));
     }
 
     @Override
     public void addInPlace(StepScope scope, Tensor target, Tensor addend) {
-        loops.addInPlace(scope, target, addend);
+        if (!target.shape().equals(addend.shape())) {
+            loops.addInPlace(scope, target, addend); // which says what is wrong
+            return;
+        }
+        Optional<float[]> zeros = HostTensor.of(target).takeZeros();
+        if (zeros.isEmpty()) {
+            loops.addInPlace(scope, target, addend);
+            return;
+        }
+        float[] y = zeros.get(); // [elements]
+        float[] x = floats(addend); // [elements]
+        Tasks tasks = workers::forEach;
+        tasks.forEachChunk(y.length, ZEROED_LATER, (from, to) -> {
+            for (int i = from; i < to; i++) {
+                y[i] = 0f + x[i]; // -0 becomes +0
+            }
+        });
     }
 
     @Override
@@ -149,7 +165,9 @@ final class CpuNeural implements NeuralOps {
         Tensor out = scope.allocate("attention", DType.FP32, Shape.of(shape.tokens(), shape.width()));
         Tensor logs = scope.allocate("attention logs", DType.FP32, Shape.of(shape.heads() * shape.tokens()));
         float[] packed = floats(qkv); // [tokens, 3 · width]
-        forEachHead(shape, kernel -> kernel.forward(packed, floats(out), floats(logs)));
+        attention.ifPresentOrElse(
+                library -> library.forward(shape, packed, floats(out), floats(logs)),
+                () -> forEachHead(shape, kernel -> kernel.forward(packed, floats(out), floats(logs))));
         return new Saved(out, logs);
     }
 
@@ -165,7 +183,9 @@ final class CpuNeural implements NeuralOps {
         float[] packed = floats(qkv); // [tokens, 3 · width]
         float[] out = floats(forward.output()); // [tokens, width]
         float[] logs = floats(forward.saved()); // [batch, heads, sequence]
-        forEachHead(shape, kernel -> kernel.backward(dy, packed, out, logs, floats(gradQkv)));
+        attention.ifPresentOrElse(
+                library -> library.backward(shape, dy, packed, out, logs, floats(gradQkv)),
+                () -> forEachHead(shape, kernel -> kernel.backward(dy, packed, out, logs, floats(gradQkv))));
         return gradQkv;
     }
 
@@ -194,7 +214,11 @@ final class CpuNeural implements NeuralOps {
         Tensor h = scope.allocate("swiGlu", DType.FP32, Shape.of(rows, hidden));
         float[] x = floats(gateUp); // [rows, 2 · hidden]
         float[] y = floats(h); // [rows, hidden]
-        forEachChunk(rows, (from, to) -> SwiGluLanes.forward(x, hidden, from, to, y));
+        forEachChunk(
+                rows,
+                kernels.<Tasks.Rows>map(
+                                library -> (from, to) -> library.neural().swiGlu(x, hidden, from, to, y))
+                        .orElse((from, to) -> SwiGluLanes.forward(x, hidden, from, to, y)));
         return h;
     }
 
@@ -207,7 +231,11 @@ final class CpuNeural implements NeuralOps {
         float[] dy = floats(gradOutput); // [rows, hidden]
         float[] x = floats(gateUp); // [rows, 2 · hidden]
         float[] dx = floats(gradGateUp); // [rows, 2 · hidden]
-        forEachChunk(rows, (from, to) -> SwiGluLanes.backward(dy, x, hidden, from, to, dx));
+        forEachChunk(
+                rows,
+                kernels.<Tasks.Rows>map(
+                                library -> (from, to) -> library.neural().swiGluBackward(dy, x, hidden, from, to, dx))
+                        .orElse((from, to) -> SwiGluLanes.backward(dy, x, hidden, from, to, dx)));
         return gradGateUp;
     }
 
@@ -265,5 +293,10 @@ final class CpuNeural implements NeuralOps {
     @Override
     public Tensor softmaxBackward(StepScope scope, Tensor gradOutput, Tensor p, float scale, boolean causal) {
         return loops.softmaxBackward(scope, gradOutput, p, scale, causal);
+    }
+
+    @Override
+    public void close() {
+        attention.ifPresent(NativeAttention::close);
     }
 }

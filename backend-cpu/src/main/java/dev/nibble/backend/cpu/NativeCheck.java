@@ -13,8 +13,9 @@ import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
-/** A small product by the native library, against plain loops: what is asked of it before it is trusted. */
+/** Small tasks for the native library, against plain loops: what is asked of it before it is trusted. */
 final class NativeCheck {
     private static final int ROWS = 37;
     private static final int COLUMNS = 45;
@@ -22,8 +23,24 @@ final class NativeCheck {
 
     private NativeCheck() {}
 
-    /** {@return whether a product has the bits that it must have} */
-    static boolean passes(NativeKernels kernels) {
+    /** {@return what the library does wrong, in words; empty if all bits are as they must be} */
+    static Optional<String> failure(NativeKernels kernels) {
+        if (!multiplies(kernels)) {
+            return Optional.of("computes wrong sums");
+        }
+        if (kernels.quantizes() && !NativeFloatCheck.rounds(kernels)) {
+            return Optional.of("makes wrong codes");
+        }
+        if (kernels.quantizes() && !NativeFloatCheck.multiplies(kernels)) {
+            return Optional.of("computes wrong sums of floats");
+        }
+        if (kernels.quantizes() && !NativeFloatCheck.passesOver(kernels)) {
+            return Optional.of("computes wrong attention, activations or context");
+        }
+        return Optional.empty();
+    }
+
+    private static boolean multiplies(NativeKernels kernels) {
         HostRuntime runtime = new HostRuntime(0, false);
         float[] d = new float[ROWS * COLUMNS]; // [ROWS, COLUMNS]
         try (Workers workers = new Workers(1);

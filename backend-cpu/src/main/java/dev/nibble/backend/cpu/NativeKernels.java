@@ -16,7 +16,7 @@ import java.util.Arrays;
  */
 final class NativeKernels {
     /** Of the library; another one has other functions. */
-    static final long VERSION = 5;
+    static final long VERSION = 6;
 
     /** Rows of a panel. */
     static final int PANEL = 32;
@@ -53,10 +53,10 @@ final class NativeKernels {
             MethodHandle pack,
             MethodHandle multiply,
             MethodHandle multiplyOnce,
-            MethodHandle zero,
             MethodHandle measure,
             MethodHandle quantize,
-            MethodHandle residual) {}
+            MethodHandle residual,
+            NativeNeural neural) {}
 
     private NativeKernels(Functions functions, Level level) {
         this.functions = functions;
@@ -74,24 +74,21 @@ final class NativeKernels {
                 bind(library, "nibble_pack", pointers(5)),
                 bind(library, "nibble_multiply", pointers(13)),
                 bind(library, "nibble_multiply_once", pointers(11)),
-                bind(
-                        library,
-                        "nibble_zero",
-                        FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG)),
                 bind(library, "nibble_measure", pointers(3)),
                 bind(library, "nibble_quantize", pointers(5)),
-                bind(library, "nibble_residual", pointers(4)));
+                bind(library, "nibble_residual", pointers(4)),
+                new NativeNeural(library));
         return new NativeKernels(functions, Level.AVX2);
     }
 
-    private static FunctionDescriptor pointers(int count) {
+    static FunctionDescriptor pointers(int count) {
         ValueLayout[] arguments = new ValueLayout[count];
         Arrays.fill(arguments, ValueLayout.ADDRESS);
         return FunctionDescriptor.ofVoid(arguments);
     }
 
     @SuppressWarnings("restricted")
-    private static MethodHandle bind(SymbolLookup library, String name, FunctionDescriptor type) {
+    static MethodHandle bind(SymbolLookup library, String name, FunctionDescriptor type) {
         return Linker.nativeLinker().downcallHandle(library.findOrThrow(name), type, Linker.Option.critical(true));
     }
 
@@ -101,6 +98,11 @@ final class NativeKernels {
 
     Level level() {
         return level;
+    }
+
+    /** {@return the operations between the products; at a level with AVX-512 only} */
+    NativeNeural neural() {
+        return functions.neural;
     }
 
     long version() {
@@ -290,17 +292,7 @@ final class NativeKernels {
         }
     }
 
-    /** Writes 0 to at most {@code count} elements, past the caches; AVX-512 only. */
-    void zero(float[] x, long from, long count) {
-        long to = Math.min(x.length, from + count);
-        try {
-            functions.zero.invokeExact(MemorySegment.ofArray(x), from, to);
-        } catch (Throwable e) {
-            throw impossible(e);
-        }
-    }
-
-    private static IllegalStateException impossible(Throwable e) {
+    static IllegalStateException impossible(Throwable e) {
         return new IllegalStateException("a native function threw", e);
     }
 

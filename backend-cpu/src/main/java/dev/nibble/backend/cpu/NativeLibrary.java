@@ -136,10 +136,11 @@ final class NativeLibrary {
         String failed = "";
         for (NativeKernels.Level level : List.of(NativeKernels.Level.values()).reversed()) {
             if ((levels & level.bit) != 0) {
-                if (NativeCheck.passes(kernels.at(level))) {
+                Optional<String> failure = NativeCheck.failure(kernels.at(level));
+                if (failure.isEmpty()) {
                     return new Outcome(Optional.of(kernels.at(level)), failed);
                 }
-                failed = level.label + " computes wrong sums here";
+                failed = level.label + " " + failure.get() + " here";
             }
         }
         return Outcome.none(

@@ -27,6 +27,9 @@ final class NativeProduct implements AutoCloseable {
     // are packed from, and the sums, 256 KiB, stay in an L2 cache beside A's panels of the group.
     private static final int ONCE_COLUMNS = 8; // panels
     private static final int CHAINS = 2; // floats whose chains are folded, in gemm.h
+    private static final int STORES = 0; // epilogues, in gemm.h
+    private static final int ADDS = 1;
+    private static final int ADDS_TO_ZEROS = 2;
     private static final int CALL = 13; // longs of MultiplyCall in gemm.h
     private static final int STEP = 11; // longs of Step in gemm.h
     private static final int ALIGNMENT = 64;
@@ -85,6 +88,16 @@ final class NativeProduct implements AutoCloseable {
             float[] d,
             Epilogue epilogue,
             boolean continues) {
+        multiply(usesA, usesB, order, d, epilogue == Epilogue.ADD ? ADDS : STORES, continues);
+    }
+
+    /** Adds a product to zeros, which need not be written: what D holds does not count. */
+    void addToZeros(List<PlaneUse> usesA, List<PlaneUse> usesB, SumOrder order, float[] d) {
+        multiply(usesA, usesB, order, d, ADDS_TO_ZEROS, false);
+    }
+
+    private void multiply(
+            List<PlaneUse> usesA, List<PlaneUse> usesB, SumOrder order, float[] d, int epilogue, boolean continues) {
         List<PlaneUse> planesA = List.copyOf(new LinkedHashSet<>(usesA)); // terms may share a plane
         List<PlaneUse> planesB = List.copyOf(new LinkedHashSet<>(usesB));
         boolean floats = NativeSide.floats(usesA.getFirst().plane());
@@ -94,7 +107,7 @@ final class NativeProduct implements AutoCloseable {
         }
         long[] call = new long[CALL];
         call[8] = usesB.getFirst().rows();
-        call[10] = epilogue == Epilogue.ADD ? 1 : 0;
+        call[10] = epilogue;
         call[11] = continues ? 1 : 0;
         call[12] = !floats ? 0 : NativeSide.fp8(usesA.getFirst().plane()) ? CHAINS : 1;
         multiply(new Request(planesA, planesB, terms, order, floats ? FLOAT_GROUP : GROUP_LENGTH, call, d));

@@ -53,7 +53,11 @@ final class PlaneSet implements AutoCloseable {
         } else if (StripRounding.takes(first, grid)) {
             amaxes = measureAndRound(first);
         } else {
-            amaxes = BlockAmax.of(call.workers(), grid, source.values());
+            amaxes = call.kernels()
+                    .filter(_ -> grid.groups() == 1)
+                    .map(library ->
+                            new float[] {library.neural().largest(call.workers(), source.values(), rows * cols)})
+                    .orElseGet(() -> BlockAmax.of(call.workers(), grid, source.values()));
         }
     }
 

@@ -7,8 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.host.HostTensor;
 import dev.nibble.quant.TensorCodec;
 import dev.nibble.reference.ReferenceCodec;
+import dev.nibble.spi.CodecOps;
 import dev.nibble.spi.EncodedTensor;
 import dev.nibble.tensor.Tensor;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -45,17 +47,25 @@ class CpuCodecTests {
         float[] decoded = HostTensor.floats(plain.decode(scope, expected));
         for (int threads = 1; threads <= 3; threads++) {
             try (Workers workers = new Workers(threads)) {
-                ReferenceCodec fast = new ReferenceCodec(workers::forEach, new CpuCodec());
-                EncodedTensor actual = fast.encode(scope, codec, tensor);
-                String what = codec + ", " + rows + " x " + cols + " on " + threads + " threads";
-                assertArrayEquals(
-                        HostTensor.of(expected.codes()).bytes(),
-                        HostTensor.of(actual.codes()).bytes(),
-                        what);
-                assertEquals(expected.shape(), actual.shape(), what);
-                Fixture.assertSameBits(
-                        HostTensor.floats(expected.scales()), HostTensor.floats(actual.scales()), what + " scales");
-                Fixture.assertSameBits(decoded, HostTensor.floats(fast.decode(scope, actual)), what + " decoded");
+                List<CodecOps> paths = new ArrayList<>(List.of(new ReferenceCodec(workers::forEach, new CpuCodec())));
+                NativeLibrary.outcome()
+                        .kernels()
+                        .filter(NativeKernels::quantizes)
+                        .ifPresent(kernels -> paths.add(new NativeCodec(kernels, workers)));
+                for (CodecOps fast : paths) {
+                    EncodedTensor actual = fast.encode(scope, codec, tensor);
+                    String what = "%s, %d x %d on %d threads, %s"
+                            .formatted(
+                                    codec, rows, cols, threads, fast.getClass().getSimpleName());
+                    assertArrayEquals(
+                            HostTensor.of(expected.codes()).bytes(),
+                            HostTensor.of(actual.codes()).bytes(),
+                            what);
+                    assertEquals(expected.shape(), actual.shape(), what);
+                    Fixture.assertSameBits(
+                            HostTensor.floats(expected.scales()), HostTensor.floats(actual.scales()), what + " scales");
+                    Fixture.assertSameBits(decoded, HostTensor.floats(fast.decode(scope, actual)), what + " decoded");
+                }
             }
         }
     }

@@ -18,9 +18,12 @@ import dev.nibble.quant.PlaneSpec;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.GemmBackend;
 import dev.nibble.tensor.DType;
+import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -112,6 +115,41 @@ class CpuGemmTests {
                             assertEqualToPlain(fixture, fixture.gemm, spec, a, b, size);
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /** Where the product is -0, because it is too small for a float, the sum with +0 is +0. */
+    @Test
+    void aProductAddedToZerosThatAreNotWrittenEqualsThePlainCode() {
+        int[] size = {45, 70, 300};
+        float[] left = Fixture.normal(size[2] * size[0], 3); // [K, M]
+        float[] right = Fixture.normal(size[2] * size[1], 4); // [K, N]
+        for (int k = 0; k < size[2]; k++) {
+            left[k * size[0] + 7] = -0x1p-80f;
+            right[k * size[1] + 9] = 0x1p-80f;
+        }
+        for (PlaneSpec plane :
+                List.of(PlaneSpec.unscaled(DType.FP32), Fixture.int8(BLOCK), Fixture.fp8(DType.E4M3, ROW))) {
+            OperandSpec operand = Fixture.spec(Contraction.ROWS, plane);
+            GemmSpec spec = GemmSpec.of(Product.GRAD_WEIGHT, Epilogue.ADD);
+            try (Fixture fixture = new Fixture(1);
+                    Workers workers = new Workers(2)) {
+                HostOperand a = fixture.operand(Role.GRAD_OUTPUT, operand, fixture.tensor(size[2], size[0], left));
+                HostOperand b = fixture.operand(Role.INPUT, operand, fixture.tensor(size[2], size[1], right));
+                Tensor expected = fixture.zeros(size[0], size[1]);
+                fixture.plainGemm.multiply(fixture.scope, spec, Fixture.SITE, a, b, expected);
+                for (NativeKernels kernels : AllPaths.kernels()) {
+                    float[] nan = new float[size[0] * size[1]]; // [M, N]
+                    Arrays.fill(nan, Float.NaN);
+                    HostTensor d = HostTensor.of(fixture.tensor(size[0], size[1], nan));
+                    d.zeroLater();
+                    try (CpuGemm gemm = new CpuGemm(fixture.runtime, workers, Optional.of(kernels))) {
+                        gemm.multiply(fixture.scope, spec, Fixture.SITE, a, b, d);
+                    }
+                    Fixture.assertSameBits(
+                            HostTensor.floats(expected), HostTensor.floats(d), plane + " " + kernels.level().label);
                 }
             }
         }

@@ -13,6 +13,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.BiFunction;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,17 +38,25 @@ class CpuNeuralTests {
         -104.5f
     };
 
-    /** Runs the work on the reference and on 1, 2 and 3 threads, and compares all tensors that it returns. */
+    /**
+     * Runs the work on the reference, and with and without the native library on 1, 2 and 3 threads, and compares all tensors
+     * that it returns.
+     */
     private static void assertSameAsReference(BiFunction<NeuralOps, TestScope, List<Tensor>> work) {
         TestScope scope = TestScope.create();
         List<Tensor> expected = work.apply(new ReferenceNeural(scope.runtime()), scope);
-        for (int threads = 1; threads <= 3; threads++) {
-            try (Workers workers = new Workers(threads)) {
-                List<Tensor> actual = work.apply(new CpuNeural(scope.runtime(), workers), scope);
-                assertEquals(expected.size(), actual.size());
-                for (int i = 0; i < expected.size(); i++) {
-                    String what = expected.get(i).label() + " on " + threads + " threads";
-                    TestScope.assertSameBits(what, floats(expected.get(i)), floats(actual.get(i)));
+        for (Optional<NativeKernels> kernels :
+                List.of(Optional.<NativeKernels>empty(), NativeLibrary.outcome().kernels())) {
+            for (int threads = 1; threads <= 3; threads++) {
+                try (Workers workers = new Workers(threads);
+                        CpuNeural ops = new CpuNeural(scope.runtime(), workers, kernels)) {
+                    List<Tensor> actual = work.apply(ops, scope);
+                    assertEquals(expected.size(), actual.size());
+                    for (int i = 0; i < expected.size(); i++) {
+                        String what =
+                                expected.get(i).label() + " on " + threads + " threads, native: " + kernels.isPresent();
+                        TestScope.assertSameBits(what, floats(expected.get(i)), floats(actual.get(i)));
+                    }
                 }
             }
         }
@@ -61,10 +70,25 @@ class CpuNeuralTests {
             try (Workers workers = new Workers(threads)) {
                 HostTensor x = scope.normal(1, 1, length);
                 Arrays.fill(floats(x), Float.NaN);
-                new CpuNeural(scope.runtime(), workers, NativeLibrary.outcome().kernels()).zero(scope, x);
+                try (CpuNeural ops = new CpuNeural(
+                        scope.runtime(), workers, NativeLibrary.outcome().kernels())) {
+                    ops.zero(scope, x);
+                }
                 TestScope.assertSameBits("zeros", new float[length], floats(x));
             }
         }
+    }
+
+    @Test
+    void addingToZerosThatAreNotWrittenMakesNoNegativeZero() {
+        assertSameAsReference((ops, scope) -> {
+            Tensor sum = scope.normal(1, 600_001);
+            HostTensor addend = scope.normal(2, 600_001);
+            floats(addend)[300_000] = -0f;
+            ops.zero(scope, sum);
+            ops.addInPlace(scope, sum, addend);
+            return List.of(sum);
+        });
     }
 
     private static List<Tensor> attend(NeuralOps ops, TestScope scope, AttentionShape shape, Tensor qkv) {

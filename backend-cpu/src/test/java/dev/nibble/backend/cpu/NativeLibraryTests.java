@@ -7,14 +7,19 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.SymbolLookup;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.HexFormat;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Whatever is wrong, the reason is told, and nothing is left behind. */
 class NativeLibraryTests {
@@ -59,7 +64,7 @@ class NativeLibraryTests {
     @Test
     void everyLevelOfThisMachinePassesItsTest() {
         for (NativeKernels kernels : AllPaths.kernels()) {
-            assertTrue(NativeCheck.passes(kernels), kernels.level().label);
+            assertEquals(Optional.empty(), NativeCheck.failure(kernels), kernels.level().label);
             assertEquals(
                     kernels.level(),
                     NativeLibrary.best(kernels, kernels.level().bit)
@@ -67,6 +72,41 @@ class NativeLibraryTests {
                             .orElseThrow()
                             .level());
             assertReason("this processor has none of", NativeLibrary.best(kernels, 0));
+        }
+    }
+
+    /** Functions that do nothing stand for wrong ones. */
+    @ParameterizedTest
+    @CsvSource({
+        "nibble_multiply, computes wrong sums",
+        "nibble_multiply_once, computes wrong sums of floats",
+        "nibble_measure, makes wrong codes",
+        "nibble_quantize, makes wrong codes",
+        "nibble_residual, makes wrong codes",
+        "nibble_largest, makes wrong codes",
+        "nibble_squares, 'computes wrong attention, activations or context'",
+        "nibble_attention, 'computes wrong attention, activations or context'",
+        "nibble_attention_backward, 'computes wrong attention, activations or context'",
+        "nibble_swiglu, 'computes wrong attention, activations or context'",
+        "nibble_swiglu_backward, 'computes wrong attention, activations or context'",
+        "nibble_group_sizes, 'computes wrong attention, activations or context'",
+        "nibble_encode_10, 'computes wrong attention, activations or context'",
+        "nibble_encode_bf16, 'computes wrong attention, activations or context'",
+        "nibble_decode_10, 'computes wrong attention, activations or context'",
+        "nibble_decode_bf16, 'computes wrong attention, activations or context'"
+    })
+    @SuppressWarnings("restricted") // the tests have native access
+    void aLibraryThatComputesSomethingElseIsRefused(String function, String reason) throws Exception {
+        NativeKernels.Level level = NativeKernels.Level.VNNI;
+        assumeTrue(
+                AllPaths.kernels().stream().anyMatch(kernels -> kernels.level() == level),
+                "this machine has no AVX-512");
+        Path file = Files.write(folder.resolve("library.so"), resource("libnibblecpu.so"));
+        try (Arena arena = Arena.ofShared()) {
+            SymbolLookup library = SymbolLookup.libraryLookup(file, arena);
+            NativeKernels wrong =
+                    NativeKernels.bind(name -> library.find(name.equals(function) ? "nibble_version" : name));
+            assertReason(level.label + " " + reason + " here", NativeLibrary.best(wrong, level.bit));
         }
     }
 
