@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What PyTorch does on the same GPU, as the benchmarks of run.sh compare with it.
 
-    torch_baselines.py [--steps MODEL,...] [--kinds KIND,...] [--no-products]
+    torch_baselines.py [--steps MODEL,...] [--kinds KIND,...] [--no-products] [--seconds SECONDS]
 
 Prints lines NAME=MILLISECONDS, each the median of several measurements:
 
@@ -10,7 +10,8 @@ Prints lines NAME=MILLISECONDS, each the median of several measurements:
     step.MODEL.mixed      the same with FP32 parameters and moments under BF16 autocast
     step.MODEL.eager      the first without torch.compile; only if asked for
 
-and first a line each for torch, cuda and device.
+and first a line each for torch, cuda and device. What is compared with a floor comes first; a step that would probably not end within
+SECONDS, going by the longest so far, is left out, and a comment says so.
 """
 import argparse
 import contextlib
@@ -114,7 +115,7 @@ class Decoder(torch.nn.Module):
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
-def step(name, kind, steps=8, repeats=3):
+def step(name, kind, steps=4, repeats=3):
     layers, width, heads, hidden, vocabulary, batch, tokens = MODELS[name]
     torch._dynamo.reset()
     torch.cuda.empty_cache()
@@ -144,22 +145,30 @@ def step(name, kind, steps=8, repeats=3):
 
 
 def main():
+    begin = time.time()
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--steps", default=",".join(MODELS))
     arguments.add_argument("--no-products", action="store_true")
     arguments.add_argument("--kinds", default="bf16,mixed")
+    arguments.add_argument("--seconds", type=float, default=float("inf"))
     options = arguments.parse_args()
     torch.manual_seed(0)
     print(f"torch={torch.__version__}\ncuda={torch.version.cuda}\ndevice={torch.cuda.get_device_name()}", flush=True)
     if not options.no_products:
         for m, n, k in PRODUCTS:
             print(f"gemm.{m}.{n}.{k}={product(m, n, k):.5f}", flush=True)
+    longest = 0.0
     for kind in options.kinds.split(","):
         for name in filter(None, options.steps.split(",")):
-            begin = time.time()
+            start = time.time()
+            if start - begin + longest > options.seconds:
+                print(f"# no time for {name} {kind}", flush=True)
+                continue
             millis, peak = step(name, kind)
+            seconds = time.time() - start
+            longest = max(longest, seconds)
             print(f"step.{name}.{kind}={millis:.3f}\nmemory.{name}.{kind}={peak}", flush=True)
-            print(f"seconds.{name}.{kind}={time.time() - begin:.1f}", flush=True)
+            print(f"seconds.{name}.{kind}={seconds:.1f}", flush=True)
 
 
 if __name__ == "__main__":

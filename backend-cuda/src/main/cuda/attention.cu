@@ -4,38 +4,14 @@
 //
 // A block of 256 threads works on TILE queries and TILE keys at a time, thread (y, x) = (threadIdx / 16, threadIdx mod 16) on queries
 // y + 16i and keys x + 16j: its keys are all of LaneSum's partial sum x. Heads of size <= SIZE are filled up with zeros.
+#include "attention.cuh"
 #include "exponential.cuh"
 #include "lanesum.cuh"
 
 namespace {
 
-struct Attention {
-    int sequence;
-    int heads;
-    int size;    // features of a head
-    int causal;
-    float scale; // of the scores
-};
-
-// One head of one sequence: where its rows begin. Rows of qkv are 3 * width apart, rows of the output width.
-struct Head {
-    long long qkv;
-    long long output;
-    long long logs;
-    long long width;
-
-    __device__ Head(const Attention& a, long long task) {
-        width = (long long)a.heads * a.size;
-        long long token = task / a.heads * a.sequence;
-        long long feature = task % a.heads * a.size;
-        qkv = token * 3 * width + feature;
-        output = token * width + feature;
-        logs = task * a.sequence;
-    }
-};
-
 __device__ __forceinline__ bool sees(const Attention& a, int query, int key) {
-    return query < a.sequence && key < a.sequence && (!a.causal || key <= query);
+    return query < a.sequence && has_key(a, query, key);
 }
 
 // Whether each query of a tile sees each key of another one.

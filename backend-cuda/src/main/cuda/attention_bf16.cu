@@ -4,36 +4,12 @@
 //
 // A warp works on rows of 16 (times TILES); what it multiplies them with lies in shared memory, in chunks of 8 numbers that are
 // exchanged within a row so that ldmatrix meets no bank conflict.
-#include <cuda_bf16.h>
-#include <stdint.h>
+#include "async.cuh"
+#include "attention.cuh"
 
 namespace {
 
 typedef unsigned short Bf16; // bits
-
-struct Attention {
-    int sequence;
-    int heads;
-    int size; // features of a head
-    int causal;
-    float scale; // of the scores
-};
-
-struct Head { // where the rows of one head of one sequence begin
-    long long qkv;
-    long long output;
-    long long logs;
-    long long width;
-
-    __device__ Head(const Attention& a, long long task) {
-        width = (long long)a.heads * a.size;
-        long long token = task / a.heads * a.sequence;
-        long long feature = task % a.heads * a.size;
-        qkv = token * 3 * width + feature;
-        output = token * width + feature;
-        logs = task * a.sequence;
-    }
-};
 
 const float LOG2E = 1.4426950408889634f;
 
@@ -58,10 +34,6 @@ __device__ __forceinline__ int chunk_at(int row, int chunk) {
     return row * D + ((chunk ^ (turn & mask)) << 3);
 }
 
-__device__ __forceinline__ uint32_t shared_address(const void* pointer) {
-    return (uint32_t)__cvta_generic_to_shared(pointer);
-}
-
 // Copies rows first .. first + ROWS - 1 asynchronously; zeros beyond the sequence.
 template <int D, int ROWS>
 __device__ __forceinline__ void load_rows(Bf16* tile, const Bf16* source, long long step, int first, int sequence) {
@@ -73,20 +45,8 @@ __device__ __forceinline__ void load_rows(Bf16* tile, const Bf16* source, long l
         bool inside = first + row < sequence;
         const Bf16* from = source + (inside ? first + row : 0) * step + chunk * 8;
         int bytes = inside ? 16 : 0;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(tile + chunk_at<D>(row, chunk))),
-                     "l"(from), "r"(bytes));
+        copy_quads_async(tile + chunk_at<D>(row, chunk), from, bytes);
     }
-}
-__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;"); }
-template <int PENDING>
-__device__ __forceinline__ void await() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING));
-}
-
-__device__ __forceinline__ void matrices(uint32_t (&r)[4], const Bf16* at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(at)));
 }
 __device__ __forceinline__ void matrices_transposed(uint32_t (&r)[4], const Bf16* at) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -105,14 +65,14 @@ __device__ __forceinline__ void multiply(float (&c)[4], const uint32_t (&a)[4], 
 template <int D>
 __device__ __forceinline__ void left(uint32_t (&a)[4], const Bf16* tile, int first, int k) {
     int lane = threadIdx.x % 32;
-    matrices(a, tile + chunk_at<D>(first + lane % 16, 2 * k + lane / 16));
+    load_matrices(a, tile + chunk_at<D>(first + lane % 16, 2 * k + lane / 16));
 }
 // Right operand whose columns are rows first .. first + 15 of the tile, contraction over features 16k .. 16k + 15: b[0], b[1] for the
 // first eight, b[2], b[3] for the others.
 template <int D>
 __device__ __forceinline__ void right(uint32_t (&b)[4], const Bf16* tile, int first, int k) {
     int lane = threadIdx.x % 32;
-    matrices(b, tile + chunk_at<D>(first + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
+    load_matrices(b, tile + chunk_at<D>(first + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
 }
 // Right operand whose contraction is over rows first .. first + 15 of the tile, columns features 16n .. 16n + 15.
 template <int D>
@@ -135,10 +95,6 @@ __device__ __forceinline__ void clear(float (&c)[N][4]) {
     for (int n = 0; n < N; n++) {
         c[n][0] = c[n][1] = c[n][2] = c[n][3] = 0.0f;
     }
-}
-
-__device__ __forceinline__ bool sees(const Attention& a, int query, int key) {
-    return key < a.sequence && (!a.causal || key <= query);
 }
 
 // Queries in blocks of WARPS * 16 * TILES, keys in blocks of 64.
@@ -164,9 +120,9 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
         long long step = 3 * head.width;
         load_rows<D, QUERIES>(tileQ, qkv + head.qkv, step, first, a.sequence);
         load_rows<D, KEYS>(tileK, k, step, 0, a.sequence);
-        commit();
+        commit_copies();
         load_rows<D, KEYS>(tileV, v, step, 0, a.sequence);
-        commit();
+        commit_copies();
         float o[TILES][D / 8][4];
         float maximum[TILES][2];
         float sum[TILES][2];
@@ -180,7 +136,7 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
         for (int i = 0; i < steps; i++) {
             const Bf16* nowK = tileK + (i & 1) * KEYS * D;
             const Bf16* nowV = tileV + (i & 1) * KEYS * D;
-            await<1>(); // K is there
+            await_copies<1>(); // K is there
             __syncthreads();
             if (i == 0) {
 #pragma unroll
@@ -194,7 +150,7 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
             if (i + 1 < steps) {
                 load_rows<D, KEYS>(tileK + ((i + 1) & 1) * KEYS * D, k, step, (i + 1) * KEYS, a.sequence);
             }
-            commit();
+            commit_copies();
             float s[TILES][KEYS / 8][4];
 #pragma unroll
             for (int m = 0; m < TILES; m++) {
@@ -223,7 +179,7 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
                         for (int e = 0; e < 4; e++) {
                             int query = first + warpRow + 16 * m + lane / 4 + e / 2 * 8;
                             int key = firstKey + 8 * n + lane % 4 * 2 + e % 2;
-                            s[m][n][e] = sees(a, query, key) ? s[m][n][e] : __int_as_float(0xff800000);
+                            s[m][n][e] = has_key(a, query, key) ? s[m][n][e] : __int_as_float(0xff800000);
                         }
                     }
                 }
@@ -259,12 +215,12 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
                     }
                 }
             }
-            await<1>(); // V is there
+            await_copies<1>(); // V is there
             __syncthreads();
             if (i + 1 < steps) {
                 load_rows<D, KEYS>(tileV + ((i + 1) & 1) * KEYS * D, v, step, (i + 1) * KEYS, a.sequence);
             }
-            commit();
+            commit_copies();
 #pragma unroll
             for (int n = 0; n < KEYS / 16; n++) {
                 uint32_t p[TILES][4];
@@ -284,7 +240,7 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
                 }
             }
         }
-        await<0>();
+        await_copies<0>();
 #pragma unroll
         for (int m = 0; m < TILES; m++) {
 #pragma unroll
@@ -337,7 +293,7 @@ __device__ void backward_queries(
         load_rows<D, QUERIES>(tileDy, dy + head.output, head.width, first, a.sequence);
         load_rows<D, KEYS>(tileK, k, step, 0, a.sequence);
         load_rows<D, KEYS>(tileV, v, step, 0, a.sequence);
-        commit();
+        commit_copies();
         float log[2];
         float dot[2];
 #pragma unroll
@@ -353,7 +309,7 @@ __device__ void backward_queries(
         for (int i = 0; i < steps; i++) {
             const Bf16* nowK = tileK + (i & 1) * KEYS * D;
             const Bf16* nowV = tileV + (i & 1) * KEYS * D;
-            await<0>();
+            await_copies<0>();
             __syncthreads();
             if (i == 0) {
 #pragma unroll
@@ -365,7 +321,7 @@ __device__ void backward_queries(
             if (i + 1 < steps) {
                 load_rows<D, KEYS>(tileK + ((i + 1) & 1) * KEYS * D, k, step, (i + 1) * KEYS, a.sequence);
                 load_rows<D, KEYS>(tileV + ((i + 1) & 1) * KEYS * D, v, step, (i + 1) * KEYS, a.sequence);
-                commit();
+                commit_copies();
             }
             float s[KEYS / 8][4];
             float dp[KEYS / 8][4];
@@ -395,7 +351,7 @@ __device__ void backward_queries(
                     if (partial) {
                         int query = first + warpRow + lane / 4 + e / 2 * 8;
                         int key = firstKey + 8 * n + lane % 4 * 2 + e % 2;
-                        s[n][e] = sees(a, query, key) ? s[n][e] : 0.0f;
+                        s[n][e] = has_key(a, query, key) ? s[n][e] : 0.0f;
                     }
                 }
             }
@@ -457,7 +413,7 @@ __device__ void backward_keys(
             int query = from + i * QUERIES;
             load_rows<D, QUERIES>(tileQ + (i & 1) * QUERIES * D, q, step, query, a.sequence);
             load_rows<D, QUERIES>(tileDy + (i & 1) * QUERIES * D, g, head.width, query, a.sequence);
-            commit();
+            commit_copies();
             for (int row = threadIdx.x; row < QUERIES; row += blockDim.x) {
                 bool inside = query + row < a.sequence;
                 log2s[(i & 1) * QUERIES + row] = inside ? logs[head.logs + query + row] * LOG2E : 0.0f;
@@ -478,7 +434,7 @@ __device__ void backward_keys(
             const Bf16* nowDy = tileDy + (i & 1) * QUERIES * D;
             const float* nowLogs = log2s + (i & 1) * QUERIES;
             const float* nowDots = dots + (i & 1) * QUERIES;
-            await<0>();
+            await_copies<0>();
             __syncthreads();
             if (HELD && i == 0) {
 #pragma unroll
@@ -526,7 +482,7 @@ __device__ void backward_keys(
                     if (partial) {
                         int query = firstQuery + col + e % 2;
                         int key = first + warpRow + lane / 4 + e / 2 * 8;
-                        bool seen = query < a.sequence && sees(a, query, key);
+                        bool seen = query < a.sequence && has_key(a, query, key);
                         p = seen ? p : 0.0f;
                         ds = seen ? ds : 0.0f;
                     }

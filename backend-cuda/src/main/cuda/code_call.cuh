@@ -41,6 +41,8 @@ struct CodesCall {
     long long rows;
     long long cols;
     CodeSide side[2];    // q, q^T
+    int tiles;           // that cover both orientations with their padding
+    int across;          // tiles beside each other
     int separate;        // whether q^T has scales and draws of its own; if not, it is the transpose of the codes of side 0,
                          // and grid, coder and apply of side 0 count for both
     int vector;          // whether every row begins on 16 bytes

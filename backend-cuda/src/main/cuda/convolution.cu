@@ -1,8 +1,6 @@
 // Patches of images and their sum (dev.nibble.reference.ReferenceWindow), batch normalization (ReferenceBatchNorm), to the plain code's
 // bits.
-#include "common.cuh"
-
-#define CHUNK_ROWS 64
+#include "grid.cuh"
 
 // As dev.nibble.spi.Window, in its order; channels in units of what a thread moves.
 struct Window {
@@ -18,10 +16,6 @@ struct Window {
 
 namespace {
 
-constexpr long long MOST_SHORT = 0x7fffffff; // an index and a step beyond it fit 32 bits
-
-__device__ __forceinline__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
-__device__ __forceinline__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
 __device__ __forceinline__ float sum(float a, float b) { return __fadd_rn(a, b); }
 __device__ __forceinline__ float4 sum(float4 a, float4 b) {
     return make_float4(sum(a.x, b.x), sum(a.y, b.y), sum(a.z, b.z), sum(a.w, b.w));
@@ -78,31 +72,19 @@ __device__ __forceinline__ void sum_patches(const T* __restrict__ patches, T* __
     }
 }
 
-// body(col, index) for the elements of a matrix.
+// body(from, to, count) with quads of channels or single ones, counted in 32 bits where that is enough.
 template <class Body>
-__device__ __forceinline__ void for_each(long long rows, int width, Body body) {
-    long long count = rows * width;
-    if (count <= MOST_SHORT) {
-        for (unsigned i = (unsigned)first_index(); i < count; i += (unsigned)index_step()) {
-            body((int)(i % (unsigned)width), (long long)i);
-        }
-        return;
-    }
-    for (long long i = first_index(); i < count; i += index_step()) {
-        body((int)(i % width), i);
-    }
-}
-
-// body(index of the partial sum, col, first row, end) for the chunks of 64 rows and all columns. Grid: chunks, columns by blockDim.x.
-template <class Body>
-__device__ __forceinline__ void for_each_chunk(long long rows, int width, Body body) {
-    long long chunks = (rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    for (long long chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-        long long end = min(rows, (chunk + 1) * CHUNK_ROWS);
-        for (long long col = (long long)blockIdx.y * blockDim.x + threadIdx.x; col < width;
-             col += (long long)gridDim.y * blockDim.x) {
-            body(chunk * width + col, (int)col, chunk * CHUNK_ROWS, end);
-        }
+__device__ __forceinline__ void in_units(const float* from, float* to, long long count, int quads, Body body) {
+    const float4* from4 = reinterpret_cast<const float4*>(from);
+    float4* to4 = reinterpret_cast<float4*>(to);
+    if (quads && count <= MOST_SHORT) {
+        body(from4, to4, (unsigned)count);
+    } else if (quads) {
+        body(from4, to4, count);
+    } else if (count <= MOST_SHORT) {
+        body(from, to, (unsigned)count);
+    } else {
+        body(from, to, count);
     }
 }
 
@@ -120,45 +102,12 @@ __device__ __forceinline__ float normalized(float x, float mean, float inverse) 
 // count: elements of the result, or quads of channels
 extern "C" __global__ void __launch_bounds__(256) unfold(
     const float* __restrict__ x, float* __restrict__ patches, long long count, Window window, int quads) {
-    const float4* source = reinterpret_cast<const float4*>(x);
-    float4* target = reinterpret_cast<float4*>(patches);
-    if (quads && count <= MOST_SHORT) {
-        copy_patches<unsigned>(source, target, (unsigned)count, window);
-    } else if (quads) {
-        copy_patches<long long>(source, target, count, window);
-    } else if (count <= MOST_SHORT) {
-        copy_patches<unsigned>(x, patches, (unsigned)count, window);
-    } else {
-        copy_patches<long long>(x, patches, count, window);
-    }
+    in_units(x, patches, count, quads, [&](auto from, auto to, auto units) { copy_patches(from, to, units, window); });
 }
 
 extern "C" __global__ void __launch_bounds__(256) fold(
     const float* __restrict__ patches, float* __restrict__ x, long long count, Window window, int quads) {
-    const float4* source = reinterpret_cast<const float4*>(patches);
-    float4* target = reinterpret_cast<float4*>(x);
-    if (quads && count <= MOST_SHORT) {
-        sum_patches<unsigned>(source, target, (unsigned)count, window);
-    } else if (quads) {
-        sum_patches<long long>(source, target, count, window);
-    } else if (count <= MOST_SHORT) {
-        sum_patches<unsigned>(patches, x, (unsigned)count, window);
-    } else {
-        sum_patches<long long>(patches, x, count, window);
-    }
-}
-
-// partials[chunk] = sum of the rows of a chunk, ascending from +0
-extern "C" __global__ void __launch_bounds__(256) sums_of_chunks(
-    const float* __restrict__ x, float* __restrict__ partials, long long rows, int width) {
-    for_each_chunk(rows, width, [&](long long out, int col, long long row, long long end) {
-        float total = 0.0f;
-#pragma unroll 8
-        for (; row < end; row++) {
-            total = __fadd_rn(total, x[row * width + col]);
-        }
-        partials[out] = total;
-    });
+    in_units(patches, x, count, quads, [&](auto from, auto to, auto units) { sum_patches(from, to, units, window); });
 }
 
 // partials[chunk] = sum of (x - mean)^2, by fused multiply-adds
@@ -202,47 +151,6 @@ extern "C" __global__ void __launch_bounds__(256) gradients_of_chunks(
     });
 }
 
-// S = sum of the partials of a column, chunks ascending from +0: means = S / rows, and totals += S unless it is null. Blocks of 1024.
-extern "C" __global__ void __launch_bounds__(1024) sum_of_chunks(
-    const float* __restrict__ partials,
-    float* __restrict__ means,
-    float* __restrict__ totals,
-    long long chunks,
-    long long rows,
-    int width) {
-    __shared__ float tile[256][33];
-    int x = threadIdx.x % 32;
-    int y = threadIdx.x / 32;
-    for (int first = blockIdx.x * 32; first < width; first += gridDim.x * 32) {
-        int col = first + x;
-        float total = 0.0f;
-        for (long long from = 0; from < chunks; from += 256) {
-            int count = (int)min(256LL, chunks - from);
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                int chunk = y + 32 * i;
-                if (chunk < count && col < width) {
-                    tile[chunk][x] = partials[(from + chunk) * width + col];
-                }
-            }
-            __syncthreads();
-            if (y == 0) {
-#pragma unroll 8
-                for (int chunk = 0; chunk < count; chunk++) {
-                    total = __fadd_rn(total, tile[chunk][x]);
-                }
-            }
-            __syncthreads();
-        }
-        if (y == 0 && col < width) {
-            means[col] = __fdiv_rn(total, (float)rows);
-            if (totals) {
-                totals[col] = __fadd_rn(totals[col], total);
-            }
-        }
-    }
-}
-
 // y = fma((x - mean) * r, weight, bias)
 extern "C" __global__ void __launch_bounds__(256) batch_norm(
     const float* __restrict__ x,
@@ -253,7 +161,8 @@ extern "C" __global__ void __launch_bounds__(256) batch_norm(
     long long rows,
     int width,
     float epsilon) {
-    for_each(rows, width, [&](int col, long long i) {
+    for_each_element(rows, width, [&](long long row, int col) {
+        long long i = row * width + col;
         float inverse = inverse_deviation(moments[width + col], epsilon);
         y[i] = __fmaf_rn(normalized(x[i], moments[col], inverse), weight[col], bias[col]);
     });
@@ -271,7 +180,8 @@ extern "C" __global__ void __launch_bounds__(256) batch_norm_backward(
     long long rows,
     int width,
     float epsilon) {
-    for_each(rows, width, [&](int col, long long i) {
+    for_each_element(rows, width, [&](long long row, int col) {
+        long long i = row * width + col;
         float inverse = inverse_deviation(moments[width + col], epsilon);
         float z = normalized(x[i], moments[col], inverse);
         float centred = __fsub_rn(dy[i], meanBias[col]);

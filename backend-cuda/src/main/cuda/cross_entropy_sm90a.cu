@@ -1,5 +1,6 @@
 // Cross-entropy of long rows (see cross_entropy.cu), each read once and written once: while a row is worked on in registers, the
 // next one is copied into shared memory.
+#include "barrier.cuh"
 #include "exponential.cuh"
 #include "lanesum.cuh"
 
@@ -11,8 +12,6 @@
 #define PIECE 16384                    // bytes of a copy
 
 namespace {
-
-__device__ __forceinline__ unsigned shared_address(const void* pointer) { return (unsigned)__cvta_generic_to_shared(pointer); }
 
 __device__ __forceinline__ void sync_workers() { asm volatile("bar.sync 1, %0;" ::"n"(WORKERS) : "memory"); }
 
@@ -27,24 +26,13 @@ __device__ __forceinline__ void arrive_slot(int barrier) {
 // All threads, from whichever of the two programs they run: bar.sync and __syncthreads promise that all wait at one instruction.
 __device__ __forceinline__ void sync_all() { asm volatile("barrier.sync %0, %1;" ::"n"(2 + 2 * RING), "n"(WORKERS + 32) : "memory"); }
 
-__device__ __forceinline__ void await(unsigned barrier, unsigned phase) {
-    asm volatile(
-        "{\n.reg .pred done;\n"
-        "again:\n mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n @!done bra again;\n}" ::"r"(barrier),
-        "r"(phase)
-        : "memory");
-}
-
 // Begins the copy of a row; one thread.
-__device__ __forceinline__ void fetch(float* target, const float* row, int vocabulary, unsigned barrier) {
+__device__ __forceinline__ void fetch(float* target, const float* row, int vocabulary, uint64_t* landed) {
     unsigned bytes = 4u * (unsigned)vocabulary;
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+    nibble::barrierExpect(landed, bytes);
     for (unsigned at = 0; at < bytes; at += PIECE) {
-        asm volatile(
-            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                shared_address(target) + at),
-            "l"(reinterpret_cast<const char*>(row) + at), "r"(min((unsigned)PIECE, bytes - at)), "r"(barrier)
-            : "memory");
+        nibble::copyBytes(
+            reinterpret_cast<char*>(target) + at, reinterpret_cast<const char*>(row) + at, min((unsigned)PIECE, bytes - at), landed);
     }
 }
 
@@ -63,15 +51,14 @@ extern "C" __global__ void __launch_bounds__(WORKERS + 32, 1) cross_entropy_long
     extern __shared__ float4 shared4[];
     float* ring = reinterpret_cast<float*>(shared4); // [RING][PAIR]
     float* next = ring + RING * PAIR;                // [vocabulary]
-    __shared__ unsigned long long landed;
+    __shared__ uint64_t landed;
     __shared__ float maxima[WORKERS / 32];
     __shared__ float total;
     int quads = vocabulary / 4;
     int pairs = (vocabulary + PAIR - 1) / PAIR;
-    unsigned barrier = shared_address(&landed);
     if (threadIdx.x == 0) {
-        asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barrier) : "memory");
-        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+        nibble::barrierInit(&landed, 1);
+        nibble::barrierInitFence();
     }
     __syncthreads();
     if (threadIdx.x >= WORKERS) { // the warp that sums
@@ -122,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(WORKERS + 32, 1) cross_entropy_long
         return;
     }
     if (threadIdx.x == 0 && blockIdx.x < rows) {
-        fetch(next, logits + (long long)blockIdx.x * vocabulary, vocabulary, barrier);
+        fetch(next, logits + (long long)blockIdx.x * vocabulary, vocabulary, &landed);
     }
     unsigned phase = 0;
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
@@ -130,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(WORKERS + 32, 1) cross_entropy_long
         float maximum = __int_as_float(0xff800000);
         int target = targets[row];
         bool known = target >= 0 && target < vocabulary;
-        await(barrier, phase);
+        nibble::barrierWait(&landed, phase);
         phase ^= 1;
         float answer = known ? next[target] : __int_as_float(0x7fffffff);
 #pragma unroll
@@ -152,7 +139,7 @@ extern "C" __global__ void __launch_bounds__(WORKERS + 32, 1) cross_entropy_long
         sync_workers(); // all have read their part of the row
         if (threadIdx.x == 0 && row + gridDim.x < rows) {
             asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-            fetch(next, logits + (row + gridDim.x) * vocabulary, vocabulary, barrier);
+            fetch(next, logits + (row + gridDim.x) * vocabulary, vocabulary, &landed);
         }
         maximum = maxima[threadIdx.x % (WORKERS / 32)];
 #pragma unroll

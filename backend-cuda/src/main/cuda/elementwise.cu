@@ -1,12 +1,8 @@
-// Operations that look at one element, or a few, at a time: zero, addition, SwiGLU, ReLU, means of rows.
+// Operations that look at one element, or a few, at a time: addition, SwiGLU, ReLU, means of rows.
 #include "exponential.cuh"
+#include "grid.cuh"
 
 namespace {
-
-__device__ __forceinline__ float4 load4(const float* x) { return *reinterpret_cast<const float4*>(x); }
-__device__ __forceinline__ void store4(float* x, float4 v) { *reinterpret_cast<float4*>(x) = v; }
-__device__ __forceinline__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
-__device__ __forceinline__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
 
 template <class F>
 __device__ __forceinline__ float4 map(float4 a, F f) {
@@ -33,24 +29,6 @@ __device__ __forceinline__ void binary(const float* a, const float* b, float* y,
     }
 }
 
-// body(row, col) for elements, or quads of them, of a matrix [rows, cols]; 32-bit division where it is enough.
-template <class Body>
-__device__ __forceinline__ void for_each(long long rows, int cols, Body body) {
-    long long count = rows * cols;
-    if (count <= 0x7fffffffLL) {
-        unsigned step = (unsigned)min(index_step(), 0x7fffffffLL);
-        for (long long i = first_index(); i < count; i += step) {
-            unsigned row = (unsigned)i / (unsigned)cols;
-            body((long long)row, (int)((unsigned)i - row * (unsigned)cols));
-        }
-        return;
-    }
-    for (long long i = first_index(); i < count; i += index_step()) {
-        long long row = i / cols;
-        body(row, (int)(i - row * cols));
-    }
-}
-
 __device__ __forceinline__ float swish(float gate, float up) {
     return __fmul_rn(__fmul_rn(gate, sigmoid_exact(gate)), up);
 }
@@ -63,16 +41,6 @@ __device__ __forceinline__ float2 swish_gradients(float dh, float gate, float up
 
 } // namespace
 
-extern "C" __global__ void zero_floats(float* __restrict__ x, long long count) {
-    long long whole = count / 4;
-    for (long long i = first_index(); i < whole; i += index_step()) {
-        store4(x + 4 * i, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
-    }
-    for (long long i = 4 * whole + first_index(); i < count; i += index_step()) {
-        x[i] = 0.0f;
-    }
-}
-
 // target += addend; they may be the same tensor.
 extern "C" __global__ void add_in_place(float* target, const float* addend, long long count) {
     binary(target, addend, target, count, [](float a, float b) { return __fadd_rn(a, b); });
@@ -80,14 +48,14 @@ extern "C" __global__ void add_in_place(float* target, const float* addend, long
 
 extern "C" __global__ void swiglu(const float* __restrict__ gateUp, float* __restrict__ h, long long rows, int hidden) {
     if (hidden % 4 == 0) {
-        for_each(rows, hidden / 4, [&](long long row, int quad) {
+        for_each_element(rows, hidden / 4, [&](long long row, int quad) {
             const float* gate = gateUp + row * 2 * hidden + 4 * quad;
             float4 value = map(load4(gate), load4(gate + hidden), [](float g, float u) { return swish(g, u); });
             store4(h + row * hidden + 4 * quad, value);
         });
         return;
     }
-    for_each(rows, hidden, [&](long long row, int col) {
+    for_each_element(rows, hidden, [&](long long row, int col) {
         const float* gate = gateUp + row * 2 * hidden + col;
         h[row * hidden + col] = swish(gate[0], gate[hidden]);
     });
@@ -100,7 +68,7 @@ extern "C" __global__ void swiglu_backward(
     long long rows,
     int hidden) {
     if (hidden % 4 == 0) {
-        for_each(rows, hidden / 4, [&](long long row, int quad) {
+        for_each_element(rows, hidden / 4, [&](long long row, int quad) {
             long long at = row * 2 * hidden + 4 * quad;
             float4 d = load4(dh + row * hidden + 4 * quad);
             float4 gate = load4(gateUp + at);
@@ -114,7 +82,7 @@ extern "C" __global__ void swiglu_backward(
         });
         return;
     }
-    for_each(rows, hidden, [&](long long row, int col) {
+    for_each_element(rows, hidden, [&](long long row, int col) {
         long long at = row * 2 * hidden + col;
         float2 gradients = swish_gradients(dh[row * hidden + col], gateUp[at], gateUp[at + hidden]);
         gradGateUp[at] = gradients.x;
@@ -137,7 +105,7 @@ extern "C" __global__ void relu_backward(
 extern "C" __global__ void mean_rows(
     const float* __restrict__ x, float* __restrict__ y, long long groups, int group, int width) {
     float inverse = __fdiv_rn(1.0f, (float)group);
-    for_each(groups, width, [&](long long g, int col) {
+    for_each_element(groups, width, [&](long long g, int col) {
         const float* source = x + g * group * width + col;
         float sum = source[0];
 #pragma unroll 8
@@ -152,7 +120,7 @@ extern "C" __global__ void mean_rows(
 extern "C" __global__ void mean_rows_backward(
     const float* __restrict__ dy, float* __restrict__ dx, long long groups, int group, int width) {
     float inverse = __fdiv_rn(1.0f, (float)group);
-    for_each(groups * group, width, [&](long long row, int col) {
+    for_each_element(groups * group, width, [&](long long row, int col) {
         dx[row * width + col] = __fmul_rn(dy[row / group * width + col], inverse);
     });
 }
@@ -166,7 +134,7 @@ extern "C" __global__ void copy_block(
     long long targetStep,
     long long rows,
     int cols) {
-    for_each(rows, cols, [&](long long row, int col) { target[row * targetStep + col] = source[row * sourceStep + col]; });
+    for_each_element(rows, cols, [&](long long row, int col) { target[row * targetStep + col] = source[row * sourceStep + col]; });
 }
 
 // target[toRow + j, toCol + i] = source[fromRow + i, fromCol + j]: 32 x 32 elements at a time through shared memory. Blocks of 256.

@@ -64,6 +64,8 @@ struct Product {
     Grid gridA;
     Grid gridB;
     const float* rowWeights;    // [terms][m]; 0 leaves a row of a term out; nullptr: 1
+    const int* rows;            // of D that are computed, ascending, -1 behind them; A holds no others; nullptr: all
+    const int* rowCount;        // how many
     const Stretch* stretches;   // these take the place of parts and segments; nullptr: none
     const float* carry;         // [parts][m][n], what the sums go on from; nullptr: 0
     float* out;                 // [parts][m][n]
@@ -77,7 +79,7 @@ struct Product {
     Pass pass[MAX_PASSES];
 };
 
-static_assert(sizeof(Plane) == 48 && sizeof(Pass) == 24 && sizeof(Stretch) == 16 && sizeof(Product) == 3216,
+static_assert(sizeof(Plane) == 48 && sizeof(Pass) == 24 && sizeof(Stretch) == 16 && sizeof(Product) == 3232,
     "ProductArguments writes these structs byte by byte");
 
 /** Returns the end of the segment that begins at an index. */
@@ -217,6 +219,16 @@ __device__ __forceinline__ bool isPresent(const Plane& plane, const Grid& grid, 
     return plane.mask == nullptr || isPresent(plane, groupOf(grid, row, at));
 }
 
+/** Returns how many rows of D are computed. */
+__device__ __forceinline__ long long rowsOf(const Product& p) {
+    return p.rows == nullptr ? p.m : *p.rowCount;
+}
+
+/** Returns which row of D a row of A, below rowsOf, is for. */
+__device__ __forceinline__ long long rowOf(const Product& p, long long row) {
+    return p.rows == nullptr ? row : p.rows[row];
+}
+
 /** Stores a finished sum. */
 __device__ __forceinline__ void store(const Product& p, int part, long long row, long long col, float sum) {
     long long at = (part * p.m + row) * p.n + col;
@@ -231,8 +243,8 @@ struct TilePlace {
 };
 
 template <int Rows, int Cols, int Band>
-__device__ __forceinline__ TilePlace tilePlace(const Product& p, long long tile) {
-    long long rowTiles = (p.m + Rows - 1) / Rows;
+__device__ __forceinline__ TilePlace tilePlace(const Product& p, long long tile, long long rows) {
+    long long rowTiles = (rows + Rows - 1) / Rows;
     long long colTiles = (p.n + Cols - 1) / Cols;
     long long inPart = tile % (rowTiles * colTiles);
     long long band = inPart / (Band * colTiles);
@@ -241,9 +253,19 @@ __device__ __forceinline__ TilePlace tilePlace(const Product& p, long long tile)
     return {static_cast<int>(tile / (rowTiles * colTiles)), (band * Band + inBand % height) * Rows, inBand / height * Cols};
 }
 
+template <int Rows, int Cols, int Band>
+__device__ __forceinline__ TilePlace tilePlace(const Product& p, long long tile) {
+    return tilePlace<Rows, Cols, Band>(p, tile, p.m);
+}
+
+template <int Rows, int Cols>
+__device__ __forceinline__ long long tileCount(const Product& p, long long rows) {
+    return (rows + Rows - 1) / Rows * ((p.n + Cols - 1) / Cols) * p.parts;
+}
+
 template <int Rows, int Cols>
 __device__ __forceinline__ long long tileCount(const Product& p) {
-    return (p.m + Rows - 1) / Rows * ((p.n + Cols - 1) / Cols) * p.parts;
+    return tileCount<Rows, Cols>(p, p.m);
 }
 
 }  // namespace nibble

@@ -1,5 +1,5 @@
-// Prepares codes for the tensor cores: 4-bit and exponent codes become whole numbers in a byte each, and tokens that a draw keeps
-// are gathered so that they lie next to each other.
+// Prepares codes for the tensor cores: 4-bit and exponent codes become whole numbers in a byte each, and rows or tokens that a draw
+// keeps are gathered so that they lie next to each other.
 #include "gemm.cuh"
 
 namespace nibble {
@@ -29,20 +29,29 @@ __device__ __forceinline__ int decodeNibble(int format, int nibble) {
 
 }  // namespace nibble
 
-/** bytes[rows][pitch] = the digits of a plane's codes, 16 of a row at a time; behind k they are 0. The pitch is a multiple of 16. */
+/**
+ * bytes[rows][pitch] = the digits of a plane's codes, 16 of a row at a time; behind k they are 0. The pitch is a multiple of 16.
+ *
+ * list, count: which rows, and how many; nullptr: all.
+ */
 extern "C" __global__ void gemm_unpack(
-    const __grid_constant__ nibble::Plane plane, int8_t* bytes, long long rows, long long k, long long pitch, int digit) {
+    const __grid_constant__ nibble::Plane plane, int8_t* bytes, const int* list, const int* count, long long rows, long long k,
+    long long pitch, int digit) {
     using namespace nibble;
+    rows = list == nullptr ? rows : *count;
     long long chunks = pitch / 16;
     long long step = static_cast<long long>(gridDim.x) * blockDim.x;
     for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < rows * chunks; i += step) {
-        long long row = i / chunks;
+        long long to = i / chunks;
+        long long row = list == nullptr ? to : list[to];
         long long at = i % chunks * 16;
         union {
             int4 words;
             int8_t bytes[16];
         } out = {make_int4(0, 0, 0, 0)};
-        if (plane.format != F_E4M0 && at + 16 <= k) {
+        if (plane.format == F_INT8 && at + 16 <= k) {
+            out.words = *reinterpret_cast<const int4*>(plane.codes + row * plane.rowPitch + at);
+        } else if (plane.format != F_INT8 && plane.format != F_E4M0 && at + 16 <= k) {
             union {
                 uint2 words;
                 uint8_t bytes[8];
@@ -60,7 +69,7 @@ extern "C" __global__ void gemm_unpack(
                 }
             }
         }
-        *reinterpret_cast<int4*>(bytes + row * pitch + at) = out.words;
+        *reinterpret_cast<int4*>(bytes + to * pitch + at) = out.words;
     }
 }
 

@@ -1,30 +1,13 @@
 // Exact products of bytes on the tensor cores of any architecture since sm_80: mma.sync m16n8k32. A block computes tiles of
 // 128 x 128. Scales of any granularity, masks, several terms; formats beyond a byte come as several passes. Segments end where
 // a stage does, 128, 64 or 32 bytes of the contraction; gemm_ordered.cu takes what is cut elsewhere.
+#include "async.cuh"
 #include "gemm.cuh"
 
 namespace nibble {
 
 constexpr int TILE = 128;
 constexpr int TILE_THREADS = 256;
-
-template <int Bytes>
-__device__ __forceinline__ void copyAsync(void* to, const void* from, int valid) {
-    uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-    if constexpr (Bytes == 16) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid) : "memory");
-    } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(from), "r"(valid) : "memory");
-    }
-}
-
-__device__ __forceinline__ void loadMatrices(uint32_t (&r)[4], const int8_t* row) {
-    uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(at)
-                 : "memory");
-}
 
 __device__ __forceinline__ void multiplyInt8Tile(int (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     asm volatile(
@@ -68,6 +51,10 @@ struct Cursor {
     uint32_t k;  // first index of the stage
     int stretch;
     int pass;
+    int term;      // that the pass belongs to
+    int shift;     // of the pass
+    bool opens;    // whether the pass is the first of its term
+    bool closes;   // whether it is the last
     Presence present;
     bool done;
 
@@ -88,31 +75,42 @@ struct Cursor {
         nextPass(p, groups);
     }
 
-    __device__ __forceinline__ void advance(const Product& p, const TileGroups& groups) {
+    /** Goes on to the next stage, and returns whether it is of another pass or segment. */
+    __device__ __forceinline__ bool advance(const Product& p, const TileGroups& groups) {
         k += Width;
         if (k < segment.to) {
-            return;
+            return false;
         }
         if (p.stretches == nullptr) {
             nextPass(p, groups);
-        } else if (pass + 1 < p.passes && p.pass[pass + 1].term == p.pass[pass].term) {
+        } else if (!closes) {
             pass++;
             k = segment.from;
+            look(p);
         } else {
             nextStretch(p);
         }
+        return true;
     }
 
     /** Whether the sums of a term are complete after this stage. */
-    __device__ __forceinline__ bool isLast(const Product& p) const {
-        return k + Width >= segment.to && (pass + 1 == p.passes || p.pass[pass + 1].term != p.pass[pass].term);
+    __device__ __forceinline__ bool isLast() const {
+        return closes && k + Width >= segment.to;
     }
 
-    __device__ __forceinline__ bool isFirst(const Product& p) const {
-        return k == segment.from && (pass == 0 || p.pass[pass - 1].term != p.pass[pass].term);
+    __device__ __forceinline__ bool isFirst() const {
+        return opens && k == segment.from;
     }
 
   private:
+    /** Keeps what each stage of a pass asks for. */
+    __device__ __forceinline__ void look(const Product& p) {
+        term = p.pass[pass].term;
+        shift = p.pass[pass].shift;
+        opens = pass == 0 || p.pass[pass - 1].term != term;
+        closes = pass + 1 == p.passes || p.pass[pass + 1].term != term;
+    }
+
     __device__ __forceinline__ void nextStretch(const Product& p) {
         while (++stretch < p.stretchCount) {
             Stretch next = p.stretches[stretch];
@@ -126,6 +124,7 @@ struct Cursor {
                 while (p.pass[pass].term != next.term) {
                     pass++;
                 }
+                look(p);
                 return;
             }
         }
@@ -148,6 +147,7 @@ struct Cursor {
             if (a != NONE && b != NONE) {
                 present = a == ALL ? b : a;
                 k = segment.from;
+                look(p);
                 return;
             }
         }
@@ -164,35 +164,85 @@ struct Stage {
     float scaleB[TILE];
 };
 
+/** What a thread copies of each stage: 16 bytes of some rows of both sides. */
 template <int Width>
-__device__ __forceinline__ void loadStage(
-    const Product& p, TilePlace place, const Cursor<Width>& cursor, Stage<Width>& stage, uint32_t group) {
-    constexpr int CHUNKS = Width / 16;
-    const Pass& pass = p.pass[cursor.pass];
-    const Term& term = p.term[pass.term];
+struct Copies {
+    static constexpr int CHUNKS = Width / 16;              // of a row
+    static constexpr int ROWS = TILE_THREADS / CHUNKS;     // from one of the thread's rows to the next
+    static constexpr int COUNT = TILE / ROWS;
+
+    const int8_t* a;  // of the first row, at index 0
+    const int8_t* b;
+    const int8_t* somewhere;  // that can be read
+    long long stepA;          // bytes from one of the thread's rows to the next
+    long long stepB;
+    uint32_t insideA;  // bit i: whether row i exists
+    uint32_t insideB;
+
+    __device__ __forceinline__ void aim(const Product& p, TilePlace place, long long rows, const Cursor<Width>& cursor) {
+        if (cursor.done) {
+            return;
+        }
+        const Pass& pass = p.pass[cursor.pass];
+        const Term& term = p.term[cursor.term];
+        int row = threadIdx.x / CHUNKS;
+        a = pass.a + (place.row + row) * term.a.rowPitch;
+        b = pass.b + (place.col + row) * term.b.rowPitch;
+        somewhere = pass.a;
+        stepA = ROWS * term.a.rowPitch;
+        stepB = ROWS * term.b.rowPitch;
+        insideA = 0;
+        insideB = 0;
 #pragma unroll
-    for (int i = 0; i < TILE * CHUNKS / TILE_THREADS; i++) {
-        int chunk = threadIdx.x + i * TILE_THREADS;
-        int row = chunk / CHUNKS;
-        int at = chunk % CHUNKS * 16;
+        for (int i = 0; i < COUNT; i++) {
+            insideA |= place.row + row + i * ROWS < rows ? 1u << i : 0;
+            insideB |= place.col + row + i * ROWS < p.n ? 1u << i : 0;
+        }
+    }
+
+    __device__ __forceinline__ void start(const Cursor<Width>& cursor, Stage<Width>& stage) const {
+        int at = threadIdx.x % CHUNKS * 16;
         uint32_t k = cursor.k + at;
         int left = min(16, static_cast<int>(cursor.segment.to) - static_cast<int>(k));
-        bool insideA = place.row + row < p.m && left > 0;
-        bool insideB = place.col + row < p.n && left > 0;
-        const int8_t* a = insideA ? pass.a + (place.row + row) * term.a.rowPitch + k : pass.a;
-        const int8_t* b = insideB ? pass.b + (place.col + row) * term.b.rowPitch + k : pass.b;
-        copyAsync<16>(stage.a + row * Stage<Width>::PITCH + at, a, insideA ? left : 0);
-        copyAsync<16>(stage.b + row * Stage<Width>::PITCH + at, b, insideB ? left : 0);
+        int offset = threadIdx.x / CHUNKS * Stage<Width>::PITCH + at;
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            bool hasA = left > 0 && (insideA >> i & 1) != 0;
+            bool hasB = left > 0 && (insideB >> i & 1) != 0;
+            int to = offset + i * ROWS * Stage<Width>::PITCH;
+            copy_quads_async(stage.a + to, hasA ? a + i * stepA + k : somewhere, hasA ? left : 0);
+            copy_quads_async(stage.b + to, hasB ? b + i * stepB + k : somewhere, hasB ? left : 0);
+        }
     }
-    if (cursor.isLast(p)) {
-        bool left = threadIdx.x < TILE;
-        int row = threadIdx.x % TILE;
-        const Plane& plane = left ? term.a : term.b;
-        const Grid& grid = left ? p.gridA : p.gridB;
-        long long index = (left ? cursor.segment.kGroupA : cursor.segment.kGroupB) * grid.rowGroups + group;
-        bool inside = (left ? place.row + row < p.m : place.col + row < p.n) && plane.scales != nullptr;
-        const void* from = inside ? static_cast<const void*>(plane.scales + index) : pass.a;
-        copyAsync<4>((left ? stage.scaleA : stage.scaleB) + row, from, inside ? 4 : 0);
+};
+
+/** Copies the scales of a segment, with its last stage. */
+template <int Width>
+__device__ __forceinline__ void loadScales(
+    const Product& p, TilePlace place, const Cursor<Width>& cursor, Stage<Width>& stage, uint32_t group) {
+    bool left = threadIdx.x < TILE;
+    int row = threadIdx.x % TILE;
+    const Plane& plane = left ? p.term[cursor.term].a : p.term[cursor.term].b;
+    const Grid& grid = left ? p.gridA : p.gridB;
+    long long index = (left ? cursor.segment.kGroupA : cursor.segment.kGroupB) * grid.rowGroups + group;
+    bool inside = (left ? place.row + row < p.m : place.col + row < p.n) && plane.scales != nullptr;
+    const void* from = inside ? static_cast<const void*>(plane.scales + index) : p.pass[cursor.pass].a;
+    copy_async<4>((left ? stage.scaleA : stage.scaleB) + row, from, inside ? 4 : 0);
+}
+
+/** Starts the copies of a stage, and goes on to the next. */
+template <int Width>
+__device__ __forceinline__ void loadStage(const Product& p, TilePlace place, long long rows, const TileGroups& groups, Cursor<Width>& ahead,
+    Copies<Width>& copies, Stage<Width>& stage, uint32_t group) {
+    if (ahead.done) {
+        return;
+    }
+    copies.start(ahead, stage);
+    if (ahead.isLast()) {
+        loadScales(p, place, ahead, stage, group);
+    }
+    if (ahead.advance(p, groups)) {
+        copies.aim(p, place, rows, ahead);
     }
 }
 
@@ -207,15 +257,14 @@ __device__ __forceinline__ float rowWeight(const Product& p, int term, int stret
     if (p.stretches != nullptr) {
         return static_cast<float>(1 << p.stretches[stretch].exponent);
     }
-    return p.rowWeights == nullptr || row >= p.m ? 1.0f : p.rowWeights[term * p.m + row];
+    return p.rowWeights == nullptr || row >= rowsOf(p) ? 1.0f : p.rowWeights[term * p.m + rowOf(p, row)];
 }
 
 /** acc = fma(f, P, acc) for all elements of a thread. All: whether every element has a term. */
 template <int Width, bool All>
 __device__ __forceinline__ void fold(const Product& p, TilePlace place, const Cursor<Width>& cursor, const Stage<Width>& stage,
     Fragment at, const int (&sums)[4][4][4], float (&acc)[4][4][4]) {
-    int number = p.pass[cursor.pass].term;
-    const Term& term = p.term[number];
+    const Term& term = p.term[cursor.term];
     float scalesB[4][2];
     uint32_t present = 0xFF;
     bool unscaledA = term.a.scales == nullptr;
@@ -242,7 +291,7 @@ __device__ __forceinline__ void fold(const Product& p, TilePlace place, const Cu
             float scaleA = __fmul_rn(term.a.weight, unscaledA ? 1.0f : stage.scaleA[row]);
             uint32_t here = present;
             if constexpr (!All) {
-                float weight = rowWeight(p, number, cursor.stretch, place.row + row);
+                float weight = rowWeight(p, cursor.term, cursor.stretch, place.row + row);
                 scaleA = __fmul_rn(weight, scaleA);
                 long long group = cursor.segment.kGroupA * p.gridA.rowGroups;
                 bool absent = place.row + row < p.m && !isPresent(term.a, group + rowGroup(p.gridA, place.row + row));
@@ -272,11 +321,11 @@ __device__ __forceinline__ void multiplyStage(const Stage<Width>& stage, int war
         uint32_t right[2][4];
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            loadMatrices(left[i], a + i * 16 * PITCH + k);
+            load_matrices(left[i], a + i * 16 * PITCH + k);
         }
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-            loadMatrices(right[j], b + j * 16 * PITCH + k);
+            load_matrices(right[j], b + j * 16 * PITCH + k);
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -297,9 +346,10 @@ __device__ __forceinline__ void multiplyBytes(const Product& p) {
     int warpRow = warp / 4 * 64;
     int warpCol = warp % 4 * 32;
     Fragment at = {warpRow + lane / 4, warpCol + lane % 4 * 2};
-    long long tiles = tileCount<TILE, TILE>(p);
+    long long rows = rowsOf(p);
+    long long tiles = tileCount<TILE, TILE>(p, rows);
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        TilePlace place = tilePlace<TILE, TILE, 8>(p, tile);
+        TilePlace place = tilePlace<TILE, TILE, 8>(p, tile, rows);
         TileGroups groups(p, place);
         uint32_t group = threadIdx.x < TILE ? rowGroup(p.gridA, place.row + threadIdx.x)
                                             : rowGroup(p.gridB, place.col + threadIdx.x - TILE);
@@ -308,37 +358,31 @@ __device__ __forceinline__ void multiplyBytes(const Product& p) {
         Cursor<Width> cursor;
         ahead.start(p, place, groups);
         cursor = ahead;
+        Copies<Width> copies;
+        copies.aim(p, place, rows, ahead);
 #pragma unroll
         for (int i = 0; i < Stages - 1; i++) {
-            if (!ahead.done) {
-                loadStage(p, place, ahead, stages[i], group);
-                ahead.advance(p, groups);
-            }
-            asm volatile("cp.async.commit_group;" ::: "memory");
+            loadStage(p, place, rows, groups, ahead, copies, stages[i], group);
+            commit_copies();
         }
         float acc[4][4][4] = {};
         int sums[4][4][4];
         int slot = 0;
         while (!cursor.done) {
-            asm volatile("cp.async.wait_group %0;" ::"n"(Stages - 2) : "memory");
+            await_copies<Stages - 2>();
             __syncthreads();
-            if (!ahead.done) {
-                int free = slot == 0 ? Stages - 1 : slot - 1;
-                loadStage(p, place, ahead, stages[free], group);
-                ahead.advance(p, groups);
-            }
-            asm volatile("cp.async.commit_group;" ::: "memory");
-            int shift = p.pass[cursor.pass].shift;
-            bool first = cursor.isFirst(p);
-            if (first || (shift > 0 && cursor.k == cursor.segment.from)) {
+            loadStage(p, place, rows, groups, ahead, copies, stages[slot == 0 ? Stages - 1 : slot - 1], group);
+            commit_copies();
+            bool first = cursor.isFirst();
+            if (first || (cursor.shift > 0 && cursor.k == cursor.segment.from)) {
 #pragma unroll
                 for (int i = 0; i < 64; i++) {
                     int& sum = sums[i / 16][i / 4 % 4][i % 4];
-                    sum = first ? 0 : sum << shift;
+                    sum = first ? 0 : sum << cursor.shift;
                 }
             }
             multiplyStage(stages[slot], warpRow, warpCol, lane, sums);
-            if (cursor.isLast(p)) {
+            if (cursor.isLast()) {
                 if (cursor.present == ALL && !weighted) {
                     fold<Width, true>(p, place, cursor, stages[slot], at, sums, acc);
                 } else {
@@ -352,8 +396,8 @@ __device__ __forceinline__ void multiplyBytes(const Product& p) {
         for (int i = 0; i < 64; i++) {
             long long row = place.row + at.row + i / 16 * 16 + i / 2 % 2 * 8;
             long long col = place.col + at.col + i / 4 % 4 * 8 + i % 2;
-            if (row < p.m && col < p.n) {
-                store(p, place.part, row, col, acc[i / 16][i / 4 % 4][i % 4]);
+            if (row < rows && col < p.n) {
+                store(p, place.part, rowOf(p, row), col, acc[i / 16][i / 4 % 4][i % 4]);
             }
         }
         __syncthreads();  // the next tile's copies write the same stages

@@ -44,6 +44,7 @@ struct Int8 {
     using Sum = int;
     static constexpr int BYTES = 1;
     static constexpr bool SCALED = true;
+    static constexpr bool DRAWN = false;
 
     template <int N>
     static __device__ __forceinline__ void multiply(int (&d)[N], uint64_t a, uint64_t b, int keep) {
@@ -51,10 +52,16 @@ struct Int8 {
     }
 };
 
+/** The rows of D that are listed. */
+struct Int8Drawn : Int8 {
+    static constexpr bool DRAWN = true;
+};
+
 struct Bf16 {
     using Sum = float;
     static constexpr int BYTES = 2;
     static constexpr bool SCALED = false;
+    static constexpr bool DRAWN = false;
 
     template <int N>
     static __device__ __forceinline__ void multiply(float (&d)[N], uint64_t a, uint64_t b, int keep) {
@@ -66,12 +73,19 @@ struct Fp16 {
     using Sum = float;
     static constexpr int BYTES = 2;
     static constexpr bool SCALED = false;
+    static constexpr bool DRAWN = false;
 
     template <int N>
     static __device__ __forceinline__ void multiply(float (&d)[N], uint64_t a, uint64_t b, int keep) {
         multiplyFp16(d, a, b, keep);
     }
 };
+
+/** Returns how many rows of D are computed. */
+template <class Kind>
+__device__ __forceinline__ long long rowCount(const Product& p) {
+    return Kind::DRAWN ? *p.rowCount : p.m;
+}
 
 /** The part of the contraction that a tile sums in this launch: one segment of one part. */
 struct Range {
@@ -108,10 +122,10 @@ template <class Kind, class Layout>
 __device__ __forceinline__ void loadTiles(
     const Product& p, const CUtensorMap* mapA, const CUtensorMap* mapB, Shared<Layout>& shared) {
     constexpr int ELEMENTS = WIDTH / Kind::BYTES;
-    long long tiles = tileCount<ROWS, Layout::COLS>(p);
+    long long tiles = tileCount<ROWS, Layout::COLS>(p, rowCount<Kind>(p));
     Turn<Layout::STAGES> turn;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        TilePlace place = tilePlace<ROWS, Layout::COLS, BAND>(p, tile);
+        TilePlace place = tilePlace<ROWS, Layout::COLS, BAND>(p, tile, rowCount<Kind>(p));
         Range range(p, place.part);
         int steps = range.steps(ELEMENTS);
         for (int step = 0; step < steps; step++) {
@@ -190,11 +204,11 @@ __device__ __forceinline__ void multiplyTiles(const Product& p, Shared<Layout>& 
     constexpr int SUMS = Layout::COLS / 2;
     int thread = threadIdx.x & 127;
     int lane = thread & 31;
-    long long tiles = tileCount<ROWS, Layout::COLS>(p);
+    long long tiles = tileCount<ROWS, Layout::COLS>(p, rowCount<Kind>(p));
     Turn<Layout::STAGES> turn;
     int scaleTurn = 0;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        TilePlace place = tilePlace<ROWS, Layout::COLS, BAND>(p, tile);
+        TilePlace place = tilePlace<ROWS, Layout::COLS, BAND>(p, tile, rowCount<Kind>(p));
         int steps = Range(p, place.part).steps(ELEMENTS);
         if constexpr (Kind::SCALED) {
             loadScales(p, place, group, scaleTurn, shared);
@@ -225,7 +239,8 @@ __device__ __forceinline__ void multiplyTiles(const Product& p, Shared<Layout>& 
         for (int half = 0; half < 2; half++) {
             int inGroup = thread / 32 * 16 + half * 8 + lane / 4;
             long long row = place.row + group * (ROWS / GROUPS) + inGroup;
-            if (row < p.m && steps > 0) {
+            if (row < rowCount<Kind>(p) && steps > 0) {
+                row = Kind::DRAWN ? p.rows[row] : row;
                 float weight = p.rowWeights == nullptr ? 1.0f : p.rowWeights[row];
                 float scaleA = Kind::SCALED ? __fmul_rn(weight, shared.scaleA[group][scaleTurn][inGroup]) : 1.0f;
                 storeRow<Kind, Layout>(p, (place.part * p.m + row) * p.n + place.col, columns, lane, weight != 0.0f, scaleA,
@@ -275,6 +290,8 @@ __device__ __forceinline__ void multiplyByWarpgroups(const Product& p, const CUt
 
 NIBBLE_WARPGROUP_KERNEL(gemm_int8_wide, Int8, Wide)
 NIBBLE_WARPGROUP_KERNEL(gemm_int8_narrow, Int8, Narrow)
+NIBBLE_WARPGROUP_KERNEL(gemm_int8_drawn_wide, Int8Drawn, Wide)
+NIBBLE_WARPGROUP_KERNEL(gemm_int8_drawn_narrow, Int8Drawn, Narrow)
 NIBBLE_WARPGROUP_KERNEL(gemm_bf16_wide, Bf16, Wide)
 NIBBLE_WARPGROUP_KERNEL(gemm_bf16_narrow, Bf16, Narrow)
 NIBBLE_WARPGROUP_KERNEL(gemm_fp16_wide, Fp16, Wide)

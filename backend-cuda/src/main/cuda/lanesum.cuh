@@ -64,29 +64,57 @@ static __device__ __forceinline__ float lanesum_block(long long length, Term ter
     return *shared;
 }
 
-#define NIBBLE_NEAR 4096 // floats that a block brings near at once; a multiple of NIBBLE_LANES
+#define NIBBLE_NEAR 4096 // floats that a block brings near at once; a multiple of 16 * NIBBLE_LANES
 
-// The sums of COUNT arrays of n floats, one or two, by a block of THREADS threads: all bring them into shared memory, where half
-// warp h adds those of x[h] without waiting for memory; its threads get the sum. All threads must come here.
-template <int COUNT, int THREADS>
-static __device__ __forceinline__ float lanesum_near(const float* const (&x)[COUNT], long long n) {
-    __shared__ float near[COUNT][NIBBLE_NEAR + NIBBLE_LANES]; // the second one begins in another bank
+// The sums of COUNT arrays of n floats, one or two, by a block of THREADS threads: all bring them into shared memory, the next ones
+// while half warp h adds those of x[h]; its threads get the sum. All threads must come here. What is added beyond the last element
+// is +0, which changes no sum that began with +0. near: room for COUNT * (NEAR + NIBBLE_LANES) floats; the second array begins in
+// another bank.
+template <int COUNT, int THREADS, int NEAR = NIBBLE_NEAR>
+static __device__ __forceinline__ float lanesum_near(const float* const (&x)[COUNT], long long n, float* near) {
+    constexpr int EACH = (NEAR + THREADS - 1) / THREADS;
     int half = threadIdx.x / NIBBLE_LANES;
+    int lane = threadIdx.x & (NIBBLE_LANES - 1);
+    float coming[COUNT][EACH];
+    auto ask = [&](long long from) {
+#pragma unroll
+        for (int array = 0; array < COUNT; array++) {
+#pragma unroll
+            for (int i = 0; i < EACH; i++) {
+                int place = i * THREADS + threadIdx.x;
+                coming[array][i] = place < NEAR && from + place < n ? x[array][from + place] : 0.0f;
+            }
+        }
+    };
+    ask(0);
     float partial = 0.0f;
-    for (long long from = 0; from < n; from += NIBBLE_NEAR) {
-        int count = (int)min((long long)NIBBLE_NEAR, n - from);
+    for (long long from = 0; from < n; from += NEAR) {
+        int count = (int)min((long long)NEAR, n - from);
         __syncthreads();
 #pragma unroll
         for (int array = 0; array < COUNT; array++) {
-            for (int i = threadIdx.x; i < count; i += THREADS) {
-                near[array][i] = x[array][from + i];
+#pragma unroll
+            for (int i = 0; i < EACH; i++) {
+                int place = i * THREADS + threadIdx.x;
+                if (place < NEAR) {
+                    near[array * (NEAR + NIBBLE_LANES) + place] = coming[array][i];
+                }
             }
         }
         __syncthreads();
+        ask(from + NEAR);
         if (half < COUNT) {
-#pragma unroll 16
-            for (int i = threadIdx.x & (NIBBLE_LANES - 1); i < count; i += NIBBLE_LANES) {
-                partial = __fadd_rn(partial, near[half][i]);
+            const float* own = near + half * (NEAR + NIBBLE_LANES) + lane;
+            for (int at = 0; at < count; at += 16 * NIBBLE_LANES) {
+                float v[16];
+#pragma unroll
+                for (int i = 0; i < 16; i++) {
+                    v[i] = own[at + i * NIBBLE_LANES];
+                }
+#pragma unroll
+                for (int i = 0; i < 16; i++) {
+                    partial = __fadd_rn(partial, v[i]);
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 // RMSNorm and its gradients (dev.nibble.reference.ReferenceRmsNorm), to the plain code's bits: the sum along a row is a LaneSum,
 // the weight's gradient a chain over the 64 rows of a chunk and then a sum over chunks, ascending.
+#include "async.cuh"
+#include "grid.cuh"
 #include "lanesum.cuh"
-
-#define CHUNK_ROWS 64
 
 namespace {
 
@@ -29,9 +29,6 @@ __device__ __forceinline__ void for_each(int rows, int rowsAtOnce, int width, bo
     }
 }
 
-__device__ __forceinline__ float4 load4(const float* x) { return *reinterpret_cast<const float4*>(x); }
-__device__ __forceinline__ void store4(float* x, float4 v) { *reinterpret_cast<float4*>(x) = v; }
-
 __device__ __forceinline__ float normed(float x, float r, float weight) { return __fmul_rn(__fmul_rn(x, r), weight); }
 
 __device__ __forceinline__ float gradient(float dy, float weight, float x, float r, float c) {
@@ -46,18 +43,6 @@ struct GradientTerm { // (dy * weight) * x
         return __fmaf_rn(__fmul_rn(dy[i], weight[i]), x[i], partial);
     }
 };
-
-// Copies 4 or 16 bytes to shared memory while the thread goes on.
-template <int BYTES>
-__device__ __forceinline__ void fetch_async(float* shared, const float* global) {
-    unsigned at = (unsigned)__cvta_generic_to_shared(shared);
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(at), "l"(global), "n"(BYTES) : "memory");
-}
-__device__ __forceinline__ void fetch_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int PENDING>
-__device__ __forceinline__ void fetch_wait() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
-}
 
 // The partial sum of (dy * weight) * x of this thread's lane, all in shared memory; eight terms are loaded ahead of their chain.
 __device__ __forceinline__ float gradient_partial(const float* dy, const float* weights, const float* x, int width) {
@@ -109,13 +94,13 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm(
             for_each(
                 count, rowsAtOnce, width, vector,
                 [&](int row, int col) {
-                    fetch_async<4>(stage + row * pitch + col, source + (long long)row * width + col);
+                    copy_async<4>(stage + row * pitch + col, source + (long long)row * width + col);
                 },
                 [&](int row, int col) {
-                    fetch_async<16>(stage + row * pitch + col, source + (long long)row * width + col);
+                    copy_async<16>(stage + row * pitch + col, source + (long long)row * width + col);
                 });
-            fetch_commit();
-            fetch_wait<0>();
+            commit_copies();
+            await_copies<0>();
         }
         __syncthreads();
         int row = threadIdx.x / NIBBLE_LANES;
@@ -172,7 +157,7 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(
     for (int col = threadIdx.x; col < width; col += blockDim.x) {
         weights[col] = weight[col];
     }
-    long long chunks = (rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
+    long long chunks = chunks_of(rows);
     for (long long chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
         long long begin = chunk * CHUNK_ROWS;
         int chunkRows = (int)min((long long)CHUNK_ROWS, rows - begin);
@@ -186,14 +171,14 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(
             for_each(
                 count, rowsAtOnce, width, vector,
                 [&](int row, int col) {
-                    fetch_async<4>(stage + row * pitch + col, sourceDy + (long long)row * width + col);
-                    fetch_async<4>(stage + (rowsAtOnce + row) * pitch + col, sourceX + (long long)row * width + col);
+                    copy_async<4>(stage + row * pitch + col, sourceDy + (long long)row * width + col);
+                    copy_async<4>(stage + (rowsAtOnce + row) * pitch + col, sourceX + (long long)row * width + col);
                 },
                 [&](int row, int col) {
-                    fetch_async<16>(stage + row * pitch + col, sourceDy + (long long)row * width + col);
-                    fetch_async<16>(stage + (rowsAtOnce + row) * pitch + col, sourceX + (long long)row * width + col);
+                    copy_async<16>(stage + row * pitch + col, sourceDy + (long long)row * width + col);
+                    copy_async<16>(stage + (rowsAtOnce + row) * pitch + col, sourceX + (long long)row * width + col);
                 });
-            fetch_commit();
+            commit_copies();
         };
         for (int col = threadIdx.x; col < width; col += blockDim.x) {
             sums[col] = 0.0f;
@@ -202,9 +187,9 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(
         for (int group = 0; group < groups; group++) {
             if (group + 1 < groups) {
                 fetch(group + 1);
-                fetch_wait<1>();
+                await_copies<1>();
             } else {
-                fetch_wait<0>();
+                await_copies<0>();
             }
             __syncthreads();
             int from = group * rowsAtOnce;
@@ -277,7 +262,7 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_backward_wide(
     long long rows,
     int width) {
     __shared__ float shared;
-    long long chunks = (rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
+    long long chunks = chunks_of(rows);
     for (long long chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
         float* sums = partials + chunk * width;
         for (int col = threadIdx.x; col < width; col += blockDim.x) {
@@ -294,40 +279,6 @@ extern "C" __global__ void __launch_bounds__(512) rms_norm_backward_wide(
                 dx[row * width + col] = gradient(rowDy[col], weight[col], rowX[col], r, c);
                 sums[col] = __fmaf_rn(rowDy[col], __fmul_rn(rowX[col], r), sums[col]);
             }
-        }
-    }
-}
-
-// gradWeight += sum of the partials [chunks, width], chunks ascending. A block of 1024 threads takes 32 columns and fetches 256
-// chunks at a time, which one warp adds.
-extern "C" __global__ void __launch_bounds__(1024) rms_norm_add_partials(
-    const float* __restrict__ partials, float* __restrict__ gradWeight, long long chunks, int width) {
-    __shared__ float tile[256][33];
-    int x = threadIdx.x % 32;
-    int y = threadIdx.x / 32;
-    for (int first = blockIdx.x * 32; first < width; first += gridDim.x * 32) {
-        int col = first + x;
-        float sum = 0.0f;
-        for (long long from = 0; from < chunks; from += 256) {
-            int count = (int)min(256LL, chunks - from);
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-                int chunk = y + 32 * i;
-                if (chunk < count && col < width) {
-                    tile[chunk][x] = partials[(from + chunk) * width + col];
-                }
-            }
-            __syncthreads();
-            if (y == 0) {
-#pragma unroll 8
-                for (int chunk = 0; chunk < count; chunk++) {
-                    sum = __fadd_rn(sum, tile[chunk][x]);
-                }
-            }
-            __syncthreads();
-        }
-        if (y == 0 && col < width) {
-            gradWeight[col] = __fadd_rn(gradWeight[col], sum);
         }
     }
 }

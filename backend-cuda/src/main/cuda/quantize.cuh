@@ -27,8 +27,9 @@ static __device__ __forceinline__ void scale_four(float (&t)[4], const float2& a
 }
 
 // The codes of 4 x 4 elements of formats of at most 8 bits: a row in each word, an element in each byte. Elements outside of the
-// matrix have code 0. INSIDE: there are none, and every row begins on 16 bytes.
-template <int KIND, bool INSIDE>
+// matrix have code 0. INSIDE: there are none, and every row begins on 16 bytes. BLOCKS: the extents of groups are powers of two,
+// and nothing is counted.
+template <int KIND, bool INSIDE, bool BLOCKS>
 static __device__ __forceinline__ void encode_band(
     const CodesCall& call,
     const CodeSide& side,
@@ -47,13 +48,13 @@ static __device__ __forceinline__ void encode_band(
     int lastRow = INSIDE ? 0x7FFFFFFF : (int)call.rows - 1;
     int lastCol = INSIDE ? 0x7FFFFFFF : (int)call.cols - 1;
     int base = min(col, lastCol) - scales.colOrigin;
-    int colGroup = block_of(base, scales.width, scales.colShift) * scales.strideCol;
+    int colGroup = block_of<BLOCKS>(base, scales.width, scales.colShift) * scales.strideCol;
     int colGroups[4] = {colGroup, 0, 0, 0};
     if (!scales.oneColumn) {
 #pragma unroll
         for (int j = 1; j < 4; j++) {
             int at = min(col + j, lastCol) - scales.colOrigin;
-            colGroups[j] = block_of(at, scales.width, scales.colShift) * scales.strideCol;
+            colGroups[j] = block_of<BLOCKS>(at, scales.width, scales.colShift) * scales.strideCol;
         }
     }
     float2 apply[4];
@@ -62,7 +63,7 @@ static __device__ __forceinline__ void encode_band(
     for (int i = 0; i < 4; i++) {
         if (i == 0 || !scales.oneRow) {
             int at = min(row + i, lastRow) - scales.rowOrigin;
-            const float2* line = scales.apply + block_of(at, scales.height, scales.rowShift) * scales.strideRow;
+            const float2* line = scales.apply + block_of<BLOCKS>(at, scales.height, scales.rowShift) * scales.strideRow;
             apply[0] = line[colGroup];
             if (scales.oneColumn) {
                 if (!FLOATS && apply[0].y != 1.0f) {
@@ -97,7 +98,7 @@ static __device__ __forceinline__ void encode_band(
                 t[j] = FLOATS && apply[j].x == 0.0f ? 0.0f : apply_scale(apply[j].x, apply[j].y, t[j]);
             }
         }
-        if (call.saturated != nullptr && row + i <= lastRow) {
+        if (!BLOCKS && call.saturated != nullptr && row + i <= lastRow) {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 saturated += col + j <= lastCol && (t[j] > side.coder.high || t[j] < side.coder.low) ? 1 : 0;
@@ -136,24 +137,6 @@ static __device__ __forceinline__ void wide_band(
     }
 }
 
-// Tiles that cover both orientations with their padding.
-template <int KIND>
-static __device__ __forceinline__ void tile_counts(const CodesCall& call, long long& down, long long& across) {
-    constexpr int BITS = CodeShape<KIND>::BITS;
-    long long rows = 0;
-    long long cols = 0;
-    if (call.side[0].codes != nullptr) {
-        rows = call.side[0].paddedRows;
-        cols = call.side[0].pitchBytes * 8 / BITS;
-    }
-    if (call.side[1].codes != nullptr) {
-        rows = max(rows, call.side[1].pitchBytes * 8 / BITS);
-        cols = max(cols, call.side[1].paddedRows);
-    }
-    down = (rows + CodeShape<KIND>::ROWS - 1) / CodeShape<KIND>::ROWS;
-    across = (cols + TILE_COLS - 1) / TILE_COLS;
-}
-
 // The bytes of four columns that lie in the matrix.
 static __device__ __forceinline__ uint32_t column_mask(int col, int cols) {
     int inside = cols - col;
@@ -180,7 +163,7 @@ template <int KIND>
 using Tile = TileValues<CodeShape<KIND>::ROWS, TILE_THREADS>;
 
 // Rounds a warp's bands of a tile: writes q, and puts q^T into the tile of codes.
-template <int KIND, bool INSIDE>
+template <int KIND, bool INSIDE, bool BLOCKS>
 static __device__ __forceinline__ void encode_bands(
     const CodesCall& call,
     const Pass& pass,
@@ -217,7 +200,7 @@ static __device__ __forceinline__ void encode_bands(
             wide_band<KIND>(call, straight, call.side[1], v, tile, row, col, colInTile, rowInTile);
         } else {
             uint32_t bytes[4];
-            encode_band<KIND, INSIDE>(call, call.side[pass.how], scales, stream, v, row, col, colMask, saturated, bytes);
+            encode_band<KIND, INSIDE, BLOCKS>(call, call.side[pass.how], scales, stream, v, row, col, colMask, saturated, bytes);
             if (pass.straight) {
                 store_band<BITS, INSIDE>(straight.codes, straight.pitchBytes, straight.paddedRows, row, col, bytes);
             }
@@ -228,9 +211,8 @@ static __device__ __forceinline__ void encode_bands(
     }
 }
 
-// Rounds one tile with the given scales and writes what is asked for. TWICE: with code of its own for tiles inside the matrix,
-// where there are registers for both.
-template <int KIND, bool TWICE>
+// Rounds one tile with the given scales and writes what is asked for.
+template <int KIND, bool BLOCKS>
 static __device__ __forceinline__ void encode_tile(
     const CodesCall& call,
     const Pass& pass,
@@ -243,13 +225,16 @@ static __device__ __forceinline__ void encode_tile(
     bool measured,
     unsigned int& saturated,
     float& most) {
-    bool inside = TWICE && CodeShape<KIND>::BITS <= 8 && call.vector && row0 + CodeShape<KIND>::ROWS <= (int)call.rows &&
+    // Tiles inside the matrix have code of their own where there are registers for it.
+    constexpr bool TWICE = CodeShape<KIND>::BITS <= 8 &&
+                           !(BLOCKS && (KIND == KIND_FP8_STOCHASTIC || KIND == KIND_POWER4 || KIND == KIND_POWER8));
+    bool inside = TWICE && call.vector && row0 + CodeShape<KIND>::ROWS <= (int)call.rows &&
                   col0 + TILE_COLS <= (int)call.cols;
     if (inside) {
-        encode_bands<KIND, true>(
+        encode_bands<KIND, true, BLOCKS>(
             call, pass, scales, stream, values, tile, row0, col0, measured, saturated, most);
     } else {
-        encode_bands<KIND, false>(
+        encode_bands<KIND, false, BLOCKS>(
             call, pass, scales, stream, values, tile, row0, col0, measured, saturated, most);
     }
     if (pass.transposed) {
@@ -283,16 +268,13 @@ template <int KIND>
 static __device__ __forceinline__ void encode_matrix(const CodesCall& call) {
     Tile<KIND> values = {(float*)tileMemory};
     uint8_t* tile = tileMemory + TileMemory<KIND>::VALUES;
-    long long down;
-    long long across;
-    tile_counts<KIND>(call, down, across);
     unsigned int saturated = 0;
     float most = 0.0f;
-    for (long long index = blockIdx.x; index < down * across; index += gridDim.x) {
+    for (uint32_t index = blockIdx.x; index < (uint32_t)call.tiles; index += gridDim.x) {
         // From the end: what a pass before has read last is still in the cache.
-        uint32_t tileIndex = (uint32_t)(down * across - 1 - index);
-        int row0 = (int)(tileIndex / (uint32_t)across) * CodeShape<KIND>::ROWS;
-        int col0 = (int)(tileIndex % (uint32_t)across) * TILE_COLS;
+        uint32_t tileIndex = (uint32_t)call.tiles - 1 - index;
+        int row0 = (int)(tileIndex / (uint32_t)call.across) * CodeShape<KIND>::ROWS;
+        int col0 = (int)(tileIndex % (uint32_t)call.across) * TILE_COLS;
         values.load(call.x, (int)call.rows, (int)call.cols, call.vector, row0, col0);
 #pragma unroll 1
         for (int p = 0; p <= call.separate; p++) {
@@ -300,7 +282,7 @@ static __device__ __forceinline__ void encode_matrix(const CodesCall& call) {
             TileScales scales = tile_scales(side);
             DrawStream stream = seeded_stream(call.step, call.seedLow, call.seedHigh, side.coder.address);
             bool measured = p == 0 && call.amax != nullptr;
-            encode_tile<KIND, true>(
+            encode_tile<KIND, false>(
                 call, pass_of(call, p), scales, stream, values, tile, row0, col0, measured, saturated, most);
         }
     }
@@ -315,17 +297,14 @@ static __device__ __forceinline__ void encode_blocks(const CodesCall& call) {
     uint8_t* tile = tileMemory + TileMemory<KIND>::VALUES;
     uint32_t* amaxes = (uint32_t*)tile; // [2][MOST_TILE_GROUPS], before there are codes
     __shared__ float2 apply[2 * MOST_TILE_GROUPS];
-    long long down;
-    long long across;
-    tile_counts<KIND>(call, down, across);
     unsigned int saturated = 0;
     uint32_t largest = 0;
     float most = 0.0f;
     int log2 = call.hadamard != nullptr ? tile_hadamard_log2(call.hadamard, call.cols) : -1;
     const float* x = call.hadamard != nullptr && log2 < 0 ? call.transformed : call.x;
-    for (long long index = blockIdx.x; index < down * across; index += gridDim.x) {
-        int row0 = (int)((uint32_t)index / (uint32_t)across) * CodeShape<KIND>::ROWS;
-        int col0 = (int)((uint32_t)index % (uint32_t)across) * TILE_COLS;
+    for (uint32_t index = blockIdx.x; index < (uint32_t)call.tiles; index += gridDim.x) {
+        int row0 = (int)(index / (uint32_t)call.across) * CodeShape<KIND>::ROWS;
+        int col0 = (int)(index % (uint32_t)call.across) * TILE_COLS;
         for (int p = 0; p <= call.separate; p++) {
             int groups = (TILE_COLS / call.side[p].grid.height) * (TILE_COLS / call.side[p].grid.width);
             for (int g = threadIdx.x; g < groups; g += TILE_THREADS) {
@@ -367,11 +346,10 @@ static __device__ __forceinline__ void encode_blocks(const CodesCall& call) {
             scales.strideRow = TILE_COLS >> scales.colShift;
             scales.strideCol = 1;
             DrawStream stream = seeded_stream(call.step, call.seedLow, call.seedHigh, side.coder.address);
-            encode_tile<KIND, false>(
+            encode_tile<KIND, true>(
                 call, pass_of(call, p), scales, stream, values, tile, row0, col0, false, saturated, most);
         }
         __syncthreads();
     }
-    count_saturated(call, saturated);
     note_amax(call.amax, largest);
 }

@@ -3,6 +3,7 @@
 #include "lanesum.cuh"
 #include "moments.cuh"
 #include "quantize.cuh"
+#include "statistics.cuh"
 
 #define STRIP_ROWS 32 // rows that a warp takes at once
 
@@ -258,7 +259,8 @@ extern "C" __global__ void __launch_bounds__(FINISH_THREADS) moments_finish(
     if (state != nullptr && *state > 0.0f) {
         return;
     }
-    float sum = lanesum_near<2, FINISH_THREADS>({magnitudes, squares}, rows);
+    __shared__ float near[2 * (NIBBLE_NEAR + NIBBLE_LANES)];
+    float sum = lanesum_near<2, FINISH_THREADS>({magnitudes, squares}, rows, near);
     if (threadIdx.x < 32 && (threadIdx.x & (NIBBLE_LANES - 1)) == 0) {
         moments[threadIdx.x / NIBBLE_LANES] = __fdiv_rn(sum, __ll2float_rn(rows * cols));
     }
@@ -356,33 +358,7 @@ extern "C" __global__ void __launch_bounds__(1024) select_rank(
     }
 }
 
-// What the statistics are made of; null where there is none of it.
-struct Statistics {
-    const uint32_t* amax;                // bits of the largest magnitude
-    const int* flagged;                  // blocks that have a residual
-    const float* threshold;              // that decided
-    const float* median;                 // of the amaxes of the blocks
-    const unsigned long long* saturated; // elements beyond the range of the codes
-    const float* scale;                  // the one scale of the first plane
-    long long blocks;                    // that could have a residual
-    long long elements;
-    NonFiniteRecord* record;
-    int place;                           // whose operand it is
-    int padding;
-};
-
-// The statistics vector, in the order of dev.nibble.quant.Statistic, and the note of an operand that is not finite. One thread.
+// One thread.
 extern "C" __global__ void write_statistics(const Statistics from, float* out) {
-    float amax = amax_of_bits(*from.amax);
-    out[0] = amax;
-    out[1] = from.flagged != nullptr ? __fdiv_rn(__int2float_rn(*from.flagged), __ll2float_rn(from.blocks)) : 0.0f;
-    out[2] = from.threshold != nullptr ? *from.threshold : 0.0f;
-    out[3] = from.median == nullptr || amax == 0.0f ? 0.0f : __fdiv_rn(amax, *from.median);
-    out[4] = from.saturated != nullptr
-                 ? __fdiv_rn(__ull2float_rn(*from.saturated), __ll2float_rn(from.elements))
-                 : 0.0f;
-    out[5] = from.scale != nullptr ? *from.scale : 0.0f;
-    if (!is_finite(amax)) {
-        noteNonFinite(from.record, from.place);
-    }
+    put_statistics(from, from.scale != nullptr ? *from.scale : 0.0f, out);
 }

@@ -73,12 +73,16 @@ static __device__ __forceinline__ Divisor divisor_of(float value, bool drawn) {
     return divisor;
 }
 
+static __device__ __forceinline__ float corrected_quotient(float x, const Divisor& d, float first) {
+    float second = __fmaf_rn(__fmaf_rn(-first, d.value, x), d.reciprocal, first);
+    return __fmaf_rn(__fmaf_rn(-second, d.value, x), d.reciprocal, second);
+}
+
 // x / d, rounded once: two corrections make of a product with the rounded reciprocal the rounded quotient (Markstein,
 // "Computation of elementary functions on the IBM RISC System/6000 processor", 1990). What is beyond all codes stays as it is.
 static __device__ __forceinline__ float fast_quotient(float x, const Divisor& d) {
     float first = __fmul_rn(x, d.reciprocal);
-    float second = __fmaf_rn(__fmaf_rn(-first, d.value, x), d.reciprocal, first);
-    float third = __fmaf_rn(__fmaf_rn(-second, d.value, x), d.reciprocal, second);
+    float third = corrected_quotient(x, d, first);
     return fabsf(first) < MOST_QUOTIENT ? third : first;
 }
 

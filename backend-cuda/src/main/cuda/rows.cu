@@ -1,14 +1,10 @@
 // Rows without their means, a vector for each row, sums of rows (dev.nibble.reference.ReferenceRows), and GELU with its gradient
 // (dev.nibble.reference.ReferenceGelu), to the plain code's bits.
 #include "exponential.cuh"
+#include "grid.cuh"
 #include "lanesum.cuh"
 
-#define CHUNK_ROWS 64
-
 namespace {
-
-__device__ __forceinline__ long long first_index() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
-__device__ __forceinline__ long long index_step() { return (long long)gridDim.x * blockDim.x; }
 
 // The logit of the normal distribution function: an odd polynomial of degree 13.
 __device__ __forceinline__ float normal_logit(float x) {
@@ -50,22 +46,36 @@ extern "C" __global__ void __launch_bounds__(256) add_row(
     }
 }
 
-// partials[chunk] = sum of the rows of a chunk of 64, ascending from +0. Grid: chunks, columns by blockDim.x.
+// partials[chunk] = sum of the rows of a chunk, ascending from +0
 extern "C" __global__ void __launch_bounds__(256) sum_rows(
     const float* __restrict__ x, float* __restrict__ partials, long long rows, int width) {
-    long long chunks = (rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    for (long long chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-        long long end = min(rows, (chunk + 1) * CHUNK_ROWS);
-        for (long long col = (long long)blockIdx.y * blockDim.x + threadIdx.x; col < width;
-             col += (long long)gridDim.y * blockDim.x) {
-            float sum = 0.0f;
+    for_each_chunk(rows, width, [&](long long out, int col, long long row, long long end) {
+        float sum = 0.0f;
 #pragma unroll 8
-            for (long long row = chunk * CHUNK_ROWS; row < end; row++) {
-                sum = __fadd_rn(sum, x[row * width + col]);
-            }
-            partials[chunk * width + col] = sum;
+        for (; row < end; row++) {
+            sum = __fadd_rn(sum, x[row * width + col]);
         }
-    }
+        partials[out] = sum;
+    });
+}
+
+// S = sum of the partials of a column, chunks ascending from +0: means = S / rows unless it is null, and totals += S unless it is null.
+// Blocks of 1024.
+extern "C" __global__ void __launch_bounds__(1024) sum_of_chunks(
+    const float* __restrict__ partials,
+    float* __restrict__ means,
+    float* __restrict__ totals,
+    long long chunks,
+    long long rows,
+    int width) {
+    for_each_sum(partials, chunks, width, [&](int col, float sum) {
+        if (means) {
+            means[col] = __fdiv_rn(sum, (float)rows);
+        }
+        if (totals) {
+            totals[col] = __fadd_rn(totals[col], sum);
+        }
+    });
 }
 
 // y = x * sigmoid(logit)

@@ -30,7 +30,7 @@ static __device__ __forceinline__ unsigned int square_of(int format, uint32_t co
         case FORMAT_UINT4: value = (int)(code & 15u); break;
         case FORMAT_E3M0: value = power_value(code & 7u, false); break;
         case FORMAT_E4M0: value = power_value(code & 0x7Fu, false); break;
-        default: value = 1; // no sum of squares is defined: every row counts as not 0
+        default: value = 0; // CudaSampling refuses other formats
     }
     return (unsigned int)(value * value);
 }
@@ -340,21 +340,5 @@ extern "C" __global__ void __launch_bounds__(LIST_THREADS) sampling_list_tokens(
         if (threadIdx.x == 0) {
             bounds[segment + 1] = from + count;
         }
-    }
-}
-
-// Lists the tokens with a code other than 0 in a plane that a term reads. One block.
-extern "C" __global__ void __launch_bounds__(LIST_THREADS) sampling_list_nonzero(
-    const Terms terms, long long tokens, int* any, int* anyCount) {
-    int count = list_kept(tokens, any, [&](long long i) {
-        bool kept = false;
-        for (int t = 0; t < terms.count; t++) {
-            kept = kept || terms.squaresA[t][i] != 0;
-        }
-        return kept;
-    });
-    fill_tail(any, count, tokens);
-    if (threadIdx.x == 0) {
-        *anyCount = count;
     }
 }

@@ -97,13 +97,16 @@ template <int KIND>
 static __device__ __forceinline__ void store_transposed(
     uint8_t* codes, long long pitchBytes, long long paddedRows, const uint8_t* tile, int row0, int col0) {
     constexpr int CHUNKS = CodeShape<KIND>::CHUNKS;
-    long long byte0 = (long long)row0 * CodeShape<KIND>::BITS / 8;
+    constexpr int STEP = TILE_THREADS / CHUNKS; // columns that the block writes at once
+    int chunk = threadIdx.x % CHUNKS;
+    int first = threadIdx.x / CHUNKS;
+    long long byte = (long long)row0 * CodeShape<KIND>::BITS / 8 + chunk * 16;
+    int count = byte < pitchBytes ? (int)min(paddedRows - col0, (long long)TILE_COLS) : 0;
+    uint8_t* to = codes + (col0 + first) * pitchBytes + byte;
 #pragma unroll
-    for (int i = threadIdx.x; i < TILE_COLS * CHUNKS; i += TILE_THREADS) {
-        int col = i / CHUNKS;
-        int chunk = i % CHUNKS;
-        long long byte = byte0 + chunk * 16;
-        if (col0 + col < paddedRows && byte < pitchBytes) {
+    for (int i = 0; i < TILE_COLS / STEP; i++) {
+        int col = first + i * STEP;
+        if (col < count) {
             uint4 line = *(const uint4*)(tile + chunk_offset<KIND>(col, chunk));
             int swap = word_swap<KIND>(col);
             if (swap & 1) {
@@ -112,8 +115,7 @@ static __device__ __forceinline__ void store_transposed(
             if (swap & 2) {
                 line = make_uint4(line.z, line.w, line.x, line.y);
             }
-            *(uint4*)(codes + (col0 + col) * pitchBytes + byte) = line;
+            *(uint4*)(to + i * STEP * pitchBytes) = line;
         }
     }
 }
-

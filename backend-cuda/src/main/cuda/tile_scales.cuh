@@ -27,8 +27,9 @@ static __device__ __forceinline__ int block_shift(int extent, int blocks) {
     return (extent & (extent - 1)) == 0 ? 31 - __clz(extent) : -1;
 }
 
+template <bool SHIFTED>
 static __device__ __forceinline__ int block_of(int at, int extent, int shift) {
-    return shift >= 0 ? at >> shift : (int)((uint32_t)at / (uint32_t)extent);
+    return SHIFTED || shift >= 0 ? at >> shift : (int)((uint32_t)at / (uint32_t)extent);
 }
 
 static __device__ __forceinline__ TileScales tile_scales(const CodeSide& side) {

@@ -62,8 +62,21 @@ struct TileValues {
         if (vector) {
             const float* from = x + (long long)(row0 + row_of(0)) * cols + col;
             uint32_t to = (uint32_t)__cvta_generic_to_shared(at(row_of(0)));
-            int inside = col < cols ? rows - row0 - row_of(0) : 0; // rows below the first that are not padding
+            if (row0 + ROWS <= rows && col0 + TILE_COLS <= cols) {
 #pragma unroll
+                for (int band = 0; band < BANDS; band++) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        int below = band * WARPS * 4 + i;
+                        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + below * TILE_COLS * 4),
+                                     "l"(from + (long long)below * cols));
+                    }
+                }
+                asm volatile("cp.async.wait_all;" ::: "memory");
+                return;
+            }
+            int inside = col < cols ? rows - row0 - row_of(0) : 0; // rows below the first that are not padding
+#pragma unroll 1
             for (int band = 0; band < BANDS; band++) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.error.NotAvailableException;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.BackendChoice;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.Plugins;
 import org.junit.jupiter.api.Test;
@@ -22,6 +23,13 @@ class BackendChoiceTests {
         try (Backend backend = Plugins.openBackend("auto", OPTIONS)) {
             assertEquals(gpu ? "cuda" : "cpu", backend.name());
         }
+    }
+
+    @Test
+    void autoSaysWhyItDoesNotTakeTheGpu() {
+        Availability availability = Plugins.backends().get("cuda").availability();
+        String reason = BackendChoice.of(BackendChoice.AUTO).reason();
+        assertEquals(!availability.available(), reason.contains("cuda cannot: " + availability.reason()), reason);
     }
 
     @Test

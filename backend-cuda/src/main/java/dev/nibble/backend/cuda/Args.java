@@ -1,5 +1,6 @@
 package dev.nibble.backend.cuda;
 
+import dev.nibble.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -37,6 +38,16 @@ final class Args {
     Args pointer(long address) {
         values.set(ValueLayout.JAVA_LONG, next(Long.BYTES, Long.BYTES), address);
         return this;
+    }
+
+    /** Adds the address of an FP32 tensor. */
+    Args floats(Tensor tensor) {
+        return pointer(CudaTensor.floats(tensor));
+    }
+
+    /** Adds the address of an INT32 tensor. */
+    Args ints(Tensor tensor) {
+        return pointer(CudaTensor.ints(tensor));
     }
 
     /** Adds a 32-bit integer. */

@@ -15,6 +15,11 @@ import java.util.Map;
  * @param scalesOther and in the order of the transposed grid; 0 if it does not
  */
 record CodeSide(PlaneSpec plane, int drawAddress, GroupGrid grid, long apply, long scales, long scalesOther) {
+    /** {@return the same with multipliers and divisors that are made} */
+    CodeSide withApply(long address) {
+        return new CodeSide(plane, drawAddress, grid, address, scales, scalesOther);
+    }
+
     /**
      * Where codes go.
      *

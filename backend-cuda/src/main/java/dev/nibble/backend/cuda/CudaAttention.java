@@ -89,9 +89,9 @@ final class CudaAttention implements DeviceAttention {
         Tensor out = scope.allocate("attention", DType.FP32, Shape.of(shape.tokens(), shape.width()));
         Tensor logs = scope.allocate("attention logs", DType.FP32, Shape.of(shape.heads() * shape.tokens()));
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(qkv))
-                .pointer(CudaTensor.floats(out))
-                .pointer(CudaTensor.floats(logs))
+                .floats(qkv)
+                .floats(out)
+                .floats(logs)
                 .struct(description.of(shape))
                 .i64(AttentionDescription.tasks(shape))
                 .about(qkv);

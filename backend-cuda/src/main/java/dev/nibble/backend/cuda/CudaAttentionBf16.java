@@ -88,7 +88,7 @@ final class CudaAttentionBf16 implements DeviceAttention {
         long elements = x.shape().elements();
         CudaTensor rounded = runtime.memory().scratch(x.label() + " in BF16", elements * Short.BYTES);
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(x))
+                .floats(x)
                 .pointer(rounded.address())
                 .i64(elements)
                 .about(x);
@@ -110,8 +110,8 @@ final class CudaAttentionBf16 implements DeviceAttention {
         try (CudaTensor operand = rounded(qkv)) {
             Args args = runtime.args()
                     .pointer(operand.address())
-                    .pointer(CudaTensor.floats(out))
-                    .pointer(CudaTensor.floats(logs))
+                    .floats(out)
+                    .floats(logs)
                     .struct(description.of(shape))
                     .i64(AttentionDescription.tasks(shape))
                     .about(qkv);
@@ -145,7 +145,7 @@ final class CudaAttentionBf16 implements DeviceAttention {
                         .pointer(operand.address())
                         .pointer(CudaTensor.floats(forward.saved()))
                         .pointer(rowDots.address())
-                        .pointer(CudaTensor.floats(gradQkv))
+                        .floats(gradQkv)
                         .struct(description.of(shape))
                         .i64(AttentionDescription.tasks(shape))
                         .about(gradQkv);

@@ -62,7 +62,7 @@ final class CudaCodec implements CodecOps {
         Args args = runtime.args()
                 .pointer(values)
                 .pointer(CudaTensor.of(codes).address())
-                .pointer(CudaTensor.floats(scales))
+                .floats(scales)
                 .i64(rows)
                 .i64(cols)
                 .i64(codec.rowBytes(cols))

@@ -13,26 +13,20 @@ import dev.nibble.tensor.Tensor;
 
 /** The operations of convolutional networks on the device, to the bits of {@link dev.nibble.reference.ReferenceConvolution}. */
 final class CudaConvolution implements ConvolutionOps {
-    private static final int CHUNK_ROWS = 64; // of a partial sum over rows
     private static final int BLOCK = 256;
-    private static final int WARP = 32;
-    private static final int SUM_BLOCK = 1024;
-    private static final int SUM_COLS = 32; // of a block
     private static final int QUAD = 4; // channels that a thread moves where it can
 
     private final CudaRuntime runtime;
+    private final ColumnSums sums;
     private final Struct struct = new Struct();
 
     CudaConvolution(CudaRuntime runtime) {
         this.runtime = runtime;
+        this.sums = new ColumnSums(runtime);
     }
 
     private Kernel kernel(String function) {
         return runtime.kernels().get("convolution", function);
-    }
-
-    private static long blocks(long threads) {
-        return Math.clamp(Math.ceilDiv(threads, BLOCK), 1, Integer.MAX_VALUE);
     }
 
     @Override
@@ -66,13 +60,13 @@ final class CudaConvolution implements ConvolutionOps {
                 .i32(window.outWidth());
         long threads = target.shape().elements() / (quads ? QUAD : 1);
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(source))
-                .pointer(CudaTensor.floats(target))
+                .floats(source)
+                .floats(target)
                 .i64(threads)
                 .struct(struct.segment())
                 .i32(quads ? 1 : 0)
                 .about(target);
-        kernel(function).launch(blocks(threads), 1, 1, BLOCK, 0, args);
+        kernel(function).launch(threads, BLOCK, args);
     }
 
     @Override
@@ -81,47 +75,18 @@ final class CudaConvolution implements ConvolutionOps {
         OperandChecks.requirePositive("rows of x", OperandChecks.rows(x));
         Tensor moments = scope.allocate("moments", DType.FP32, Shape.of(2, width));
         long means = CudaTensor.floats(moments);
-        try (CudaTensor partials = partials(x)) {
-            Args sums = runtime.args().pointer(CudaTensor.floats(x)).pointer(partials.address());
-            chunks("sums_of_chunks", x, size(sums, x));
-            finish(x, partials, means, 0);
-            Args squares =
-                    runtime.args().pointer(CudaTensor.floats(x)).pointer(means).pointer(partials.address());
-            chunks("squares_of_chunks", x, size(squares, x));
-            finish(x, partials, means + (long) width * Float.BYTES, 0);
+        try (CudaTensor partials = sums.partials(x)) {
+            sums.ofRows(x, partials);
+            sums.finish(x, partials, means, 0);
+            Args squares = runtime.args().floats(x).pointer(means).pointer(partials.address());
+            sums.ofChunks(kernel("squares_of_chunks"), x, size(squares, x));
+            sums.finish(x, partials, means + (long) width * Float.BYTES, 0);
         }
         return moments;
     }
 
-    private CudaTensor partials(Tensor x) {
-        long elements = Math.ceilDiv(x.shape().rows(), CHUNK_ROWS) * x.shape().cols();
-        return runtime.memory().scratch("partial sums", Math.max(1, elements) * Float.BYTES);
-    }
-
     private static Args size(Args args, Tensor x) {
         return args.i64(x.shape().rows()).i32(OperandChecks.cols(x)).about(x);
-    }
-
-    private void chunks(String function, Tensor x, Args args) {
-        long chunks = Math.ceilDiv(x.shape().rows(), CHUNK_ROWS);
-        int width = OperandChecks.cols(x);
-        int block = Math.clamp(Math.ceilDiv(width, WARP) * (long) WARP, WARP, BLOCK);
-        kernel(function).launch(chunks, Math.max(1, Math.ceilDiv(width, block)), 1, block, 0, args);
-    }
-
-    /** Adds up partial sums: their mean over the rows, and a total that they are added to, if its address is not 0. */
-    private void finish(Tensor x, CudaTensor partials, long means, long totals) {
-        int width = OperandChecks.cols(x);
-        long rows = x.shape().rows();
-        Args args = runtime.args()
-                .pointer(partials.address())
-                .pointer(means)
-                .pointer(totals)
-                .i64(Math.ceilDiv(rows, CHUNK_ROWS))
-                .i64(rows)
-                .i32(width)
-                .about(x);
-        kernel("sum_of_chunks").launch(Math.max(1, Math.ceilDiv(width, SUM_COLS)), 1, 1, SUM_BLOCK, 0, args);
     }
 
     @Override
@@ -132,19 +97,12 @@ final class CudaConvolution implements ConvolutionOps {
         requireVector("bias", bias, width);
         Tensor y = scope.allocate("batchNorm", DType.FP32, x.shape());
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(x))
-                .pointer(CudaTensor.floats(moments))
-                .pointer(CudaTensor.floats(weight))
-                .pointer(CudaTensor.floats(bias))
-                .pointer(CudaTensor.floats(y));
-        kernel("batch_norm")
-                .launch(
-                        blocks(x.shape().elements()),
-                        1,
-                        1,
-                        BLOCK,
-                        0,
-                        size(args, x).f32(epsilon));
+                .floats(x)
+                .floats(moments)
+                .floats(weight)
+                .floats(bias)
+                .floats(y);
+        kernel("batch_norm").launch(x.shape().elements(), BLOCK, size(args, x).f32(epsilon));
         return y;
     }
 
@@ -166,35 +124,29 @@ final class CudaConvolution implements ConvolutionOps {
         requireVector("gradWeight", gradWeight, width);
         requireVector("gradBias", gradBias, width);
         Tensor gradX = scope.allocate("gradient of batchNorm", DType.FP32, x.shape());
-        try (CudaTensor forBias = partials(x);
-                CudaTensor forWeight = partials(x);
+        try (CudaTensor forBias = sums.partials(x);
+                CudaTensor forWeight = sums.partials(x);
                 CudaTensor means = runtime.memory().scratch("mean gradients", Math.max(1, 2L * width) * Float.BYTES)) {
             long meanWeight = means.address() + (long) width * Float.BYTES;
-            Args sums = runtime.args()
-                    .pointer(CudaTensor.floats(gradOutput))
-                    .pointer(CudaTensor.floats(x))
-                    .pointer(CudaTensor.floats(moments))
+            Args gradients = runtime.args()
+                    .floats(gradOutput)
+                    .floats(x)
+                    .floats(moments)
                     .pointer(forBias.address())
                     .pointer(forWeight.address());
-            chunks("gradients_of_chunks", x, size(sums, x).f32(epsilon));
-            finish(x, forBias, means.address(), CudaTensor.floats(gradBias));
-            finish(x, forWeight, meanWeight, CudaTensor.floats(gradWeight));
+            sums.ofChunks(kernel("gradients_of_chunks"), x, size(gradients, x).f32(epsilon));
+            sums.finish(x, forBias, means.address(), CudaTensor.floats(gradBias));
+            sums.finish(x, forWeight, meanWeight, CudaTensor.floats(gradWeight));
             Args args = runtime.args()
-                    .pointer(CudaTensor.floats(gradOutput))
-                    .pointer(CudaTensor.floats(x))
-                    .pointer(CudaTensor.floats(moments))
-                    .pointer(CudaTensor.floats(weight))
+                    .floats(gradOutput)
+                    .floats(x)
+                    .floats(moments)
+                    .floats(weight)
                     .pointer(means.address())
                     .pointer(meanWeight)
-                    .pointer(CudaTensor.floats(gradX));
+                    .floats(gradX);
             kernel("batch_norm_backward")
-                    .launch(
-                            blocks(x.shape().elements()),
-                            1,
-                            1,
-                            BLOCK,
-                            0,
-                            size(args, x).f32(epsilon));
+                    .launch(x.shape().elements(), BLOCK, size(args, x).f32(epsilon));
         }
         return gradX;
     }
@@ -205,11 +157,11 @@ final class CudaConvolution implements ConvolutionOps {
         OperandChecks.requireShare("share", share);
         long elements = average.shape().elements();
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(average))
-                .pointer(CudaTensor.floats(sample))
+                .floats(average)
+                .floats(sample)
                 .i64(elements)
                 .f32(share)
                 .about(average);
-        kernel("move_average").launch(blocks(elements), 1, 1, BLOCK, 0, args);
+        kernel("move_average").launch(elements, BLOCK, args);
     }
 }

@@ -21,14 +21,19 @@ final class CudaGemm implements GemmBackend {
     private final GemmLaunches launches;
 
     CudaGemm(CudaRuntime runtime) {
-        this(runtime, runtime.device().processors());
+        this(runtime, runtime.device().processors(), runtime.device().largestShared());
     }
 
-    /** Makes an operation that launches at most so many blocks where each computes several tiles: numbers do not depend on it. */
-    CudaGemm(CudaRuntime runtime, int blocks) {
+    /**
+     * Makes an operation; numbers do not depend on its limits.
+     *
+     * @param blocks that are launched at most where each computes several tiles
+     * @param largestShared bytes of shared memory that a block of the portable kernels takes at most
+     */
+    CudaGemm(CudaRuntime runtime, int blocks, int largestShared) {
         this.runtime = runtime;
         this.sampling = new CudaSampling(runtime);
-        this.launches = new GemmLaunches(runtime, blocks);
+        this.launches = new GemmLaunches(runtime, blocks, largestShared);
     }
 
     @Override
@@ -46,12 +51,17 @@ final class CudaGemm implements GemmBackend {
             launches.gathered(plan, tokens, out);
             return;
         }
-        long weights =
-                draws && !empty ? sampling.rows(scope, spec, site, left, right).weights() : 0;
+        if (draws && !empty) {
+            RowDraw rows = sampling.rows(scope, spec, site, left, right);
+            GemmKind kind = GemmKind.ofDrawn(plan, runtime);
+            note(plan, site, kind, "-sampled");
+            launches.drawn(plan, kind, rows, out);
+            return;
+        }
         GemmKind kind = GemmKind.of(plan, runtime);
         note(plan, site, kind, draws ? "-sampled" : "");
         if (!empty) {
-            launches.all(plan, kind, weights, out);
+            launches.all(plan, kind, out);
         }
     }
 

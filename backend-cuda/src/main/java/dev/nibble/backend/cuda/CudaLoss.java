@@ -37,8 +37,8 @@ final class CudaLoss {
         try (CudaTensor losses = runtime.memory().scratch("losses of rows", rows * Double.BYTES);
                 CudaTensor partials = runtime.memory().scratch("losses of chunks", chunks * Double.BYTES)) {
             Args args = runtime.args()
-                    .pointer(CudaTensor.floats(logits))
-                    .pointer(CudaTensor.ints(targets))
+                    .floats(logits)
+                    .ints(targets)
                     .pointer(losses.address())
                     .i64(rows)
                     .i32(vocabulary)
@@ -61,7 +61,7 @@ final class CudaLoss {
             Args mean = runtime.args()
                     .pointer(losses.address())
                     .pointer(partials.address())
-                    .pointer(CudaTensor.floats(loss))
+                    .floats(loss)
                     .i64(rows)
                     .f32(weight)
                     .about(loss);
@@ -92,8 +92,8 @@ final class CudaLoss {
         CudaTensor.requireBelow("targets", targets, OperandChecks.cols(logits));
         try (CudaTensor right = runtime.memory().scratch("right answers", rows * Integer.BYTES)) {
             Args args = runtime.args()
-                    .pointer(CudaTensor.floats(logits))
-                    .pointer(CudaTensor.ints(targets))
+                    .floats(logits)
+                    .ints(targets)
                     .pointer(right.address())
                     .i64(rows)
                     .i32(OperandChecks.cols(logits))
@@ -101,7 +101,7 @@ final class CudaLoss {
             runtime.kernels().get("cross_entropy", "count_correct_rows").launch(rows * WARP, COUNT_BLOCK, args);
             Args sum = runtime.args()
                     .pointer(right.address())
-                    .pointer(CudaTensor.floats(count))
+                    .floats(count)
                     .i64(rows)
                     .about(count);
             runtime.kernels().get("cross_entropy", "count_correct_sum").launch(1, 1, 1, BLOCK, 0, sum);

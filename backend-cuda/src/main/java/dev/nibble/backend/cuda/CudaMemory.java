@@ -41,6 +41,7 @@ final class CudaMemory implements AutoCloseable {
     private final Canaries canaries;
     private long liveBytes;
     private long peakBytes;
+    private long heldBytes; // of arenas
     private long openTensors;
     private boolean open = true;
 
@@ -177,6 +178,12 @@ final class CudaMemory implements AutoCloseable {
             return acquireBlock(bytes);
         }
         DeviceArena arena = tag == MemoryTag.SCRATCH ? passing : lasting;
+        long address = take(arena, bytes);
+        heldBytes = Math.max(heldBytes, lasting.reserved() + passing.reserved());
+        return address;
+    }
+
+    private long take(DeviceArena arena, long bytes) {
         try {
             return arena.allocate(bytes);
         } catch (CudaException e) {
@@ -265,9 +272,9 @@ final class CudaMemory implements AutoCloseable {
         }
     }
 
-    /** {@return live bytes by tag and the peak of their sum} */
+    /** {@return live bytes by tag, the peak of their sum, and the most that was taken from the device} */
     MemoryUse use() {
-        return new MemoryUse(live, peakBytes);
+        return new MemoryUse(live, peakBytes, Math.max(peakBytes, heldBytes));
     }
 
     /** {@return tensors whose memory has an open handle: what a leak test counts} */

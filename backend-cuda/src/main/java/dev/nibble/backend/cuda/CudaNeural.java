@@ -42,14 +42,9 @@ final class CudaNeural implements NeuralOps {
         return runtime.kernels().get("elementwise", function);
     }
 
-    /** {@return blocks for so many threads of work, few enough that each has several items where there are many} */
-    private static long blocks(long threads) {
-        return Math.clamp(Math.ceilDiv(threads, BLOCK), 1, Integer.MAX_VALUE);
-    }
-
-    /** {@return blocks for work on so many elements, four a thread} */
-    private static long blocksOfQuads(long elements) {
-        return blocks(Math.ceilDiv(elements, 4));
+    /** {@return threads for so many elements, four a thread} */
+    private static long quads(long elements) {
+        return Math.ceilDiv(elements, 4);
     }
 
     @Override
@@ -62,12 +57,8 @@ final class CudaNeural implements NeuralOps {
     public void addInPlace(StepScope scope, Tensor target, Tensor addend) {
         requireMatrix("addend", addend, target.shape().rows(), target.shape().cols());
         long elements = target.shape().elements();
-        Args args = runtime.args()
-                .pointer(CudaTensor.floats(target))
-                .pointer(CudaTensor.floats(addend))
-                .i64(elements)
-                .about(target);
-        elementwise("add_in_place").launch(blocksOfQuads(elements), 1, 1, BLOCK, 0, args);
+        Args args = runtime.args().floats(target).floats(addend).i64(elements).about(target);
+        elementwise("add_in_place").launch(quads(elements), BLOCK, args);
     }
 
     @Override
@@ -77,9 +68,9 @@ final class CudaNeural implements NeuralOps {
         CudaTensor.requireBelow("ids", ids, OperandChecks.rows(table));
         Tensor y = scope.allocate("embedding", DType.FP32, Shape.of(tokens, width));
         Args args = runtime.args()
-                .pointer(CudaTensor.ints(ids))
-                .pointer(CudaTensor.floats(table))
-                .pointer(CudaTensor.floats(y))
+                .ints(ids)
+                .floats(table)
+                .floats(y)
                 .i64(tokens)
                 .i32(OperandChecks.rows(table))
                 .i32(width)
@@ -100,9 +91,9 @@ final class CudaNeural implements NeuralOps {
             return;
         }
         Args args = runtime.args()
-                .pointer(CudaTensor.ints(ids))
-                .pointer(CudaTensor.floats(gradOutput))
-                .pointer(CudaTensor.floats(gradTable))
+                .ints(ids)
+                .floats(gradOutput)
+                .floats(gradTable)
                 .i64(tokens)
                 .i32(vocabulary)
                 .i32(width)
@@ -144,7 +135,7 @@ final class CudaNeural implements NeuralOps {
         requirePacked("qkv", qkv, shape);
         long table = angles.address(shape, base);
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(qkv))
+                .floats(qkv)
                 .pointer(table)
                 .i64(shape.tokens())
                 .i32(shape.sequence())
@@ -171,13 +162,9 @@ final class CudaNeural implements NeuralOps {
         int hidden = OperandChecks.hiddenOf(gateUp);
         long rows = gateUp.shape().rows();
         Tensor h = scope.allocate("swiGlu", DType.FP32, Shape.of(rows, hidden));
-        Args args = runtime.args()
-                .pointer(CudaTensor.floats(gateUp))
-                .pointer(CudaTensor.floats(h))
-                .i64(rows)
-                .i32(hidden)
-                .about(h);
-        elementwise("swiglu").launch(blocksOfQuads(rows * hidden), 1, 1, BLOCK, 0, args);
+        Args args =
+                runtime.args().floats(gateUp).floats(h).i64(rows).i32(hidden).about(h);
+        elementwise("swiglu").launch(quads(rows * hidden), BLOCK, args);
         return h;
     }
 
@@ -188,13 +175,13 @@ final class CudaNeural implements NeuralOps {
         requireMatrix("gradOutput", gradOutput, rows, hidden);
         Tensor gradGateUp = scope.allocate("gradient of gateUp", DType.FP32, gateUp.shape());
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(gradOutput))
-                .pointer(CudaTensor.floats(gateUp))
-                .pointer(CudaTensor.floats(gradGateUp))
+                .floats(gradOutput)
+                .floats(gateUp)
+                .floats(gradGateUp)
                 .i64(rows)
                 .i32(hidden)
                 .about(gradGateUp);
-        elementwise("swiglu_backward").launch(blocksOfQuads(rows * hidden), 1, 1, BLOCK, 0, args);
+        elementwise("swiglu_backward").launch(quads(rows * hidden), BLOCK, args);
         return gradGateUp;
     }
 
@@ -202,12 +189,8 @@ final class CudaNeural implements NeuralOps {
     public Tensor relu(StepScope scope, Tensor x) {
         long elements = x.shape().elements();
         Tensor y = scope.allocate("relu", DType.FP32, x.shape());
-        Args args = runtime.args()
-                .pointer(CudaTensor.floats(x))
-                .pointer(CudaTensor.floats(y))
-                .i64(elements)
-                .about(y);
-        elementwise("relu").launch(blocksOfQuads(elements), 1, 1, BLOCK, 0, args);
+        Args args = runtime.args().floats(x).floats(y).i64(elements).about(y);
+        elementwise("relu").launch(quads(elements), BLOCK, args);
         return y;
     }
 
@@ -217,12 +200,12 @@ final class CudaNeural implements NeuralOps {
         long elements = y.shape().elements();
         Tensor gradX = scope.allocate("gradient of relu", DType.FP32, y.shape());
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(gradOutput))
-                .pointer(CudaTensor.floats(y))
-                .pointer(CudaTensor.floats(gradX))
+                .floats(gradOutput)
+                .floats(y)
+                .floats(gradX)
                 .i64(elements)
                 .about(gradX);
-        elementwise("relu_backward").launch(blocksOfQuads(elements), 1, 1, BLOCK, 0, args);
+        elementwise("relu_backward").launch(quads(elements), BLOCK, args);
         return gradX;
     }
 
@@ -263,13 +246,13 @@ final class CudaNeural implements NeuralOps {
 
     private void means(String function, Tensor source, Tensor target, int groups, int group, int width) {
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(source))
-                .pointer(CudaTensor.floats(target))
+                .floats(source)
+                .floats(target)
                 .i64(groups)
                 .i32(group)
                 .i32(width)
                 .about(target);
-        elementwise(function).launch(blocks(target.shape().elements()), 1, 1, BLOCK, 0, args);
+        elementwise(function).launch(target.shape().elements(), BLOCK, args);
     }
 
     @Override
@@ -298,7 +281,7 @@ final class CudaNeural implements NeuralOps {
                 .i32(copy.cols())
                 .about(target);
         String function = copy.transposed() ? "copy_block_transposed" : "copy_block";
-        elementwise(function).launch(blocksOfQuads((long) copy.rows() * copy.cols()), 1, 1, BLOCK, 0, args);
+        elementwise(function).launch(quads((long) copy.rows() * copy.cols()), BLOCK, args);
     }
 
     @Override
@@ -307,14 +290,14 @@ final class CudaNeural implements NeuralOps {
         long rows = scores.shape().rows();
         Tensor p = scope.allocate("softmax", DType.FP32, scores.shape());
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(scores))
-                .pointer(CudaTensor.floats(p))
+                .floats(scores)
+                .floats(p)
                 .i64(rows)
                 .i32(keys)
                 .f32(scale)
                 .i32(causal ? 1 : 0)
                 .about(p);
-        runtime.kernels().get("softmax", "softmax_rows").launch(blocks(rows * LANES), 1, 1, BLOCK, 0, args);
+        runtime.kernels().get("softmax", "softmax_rows").launch(rows * LANES, BLOCK, args);
         return p;
     }
 
@@ -325,15 +308,15 @@ final class CudaNeural implements NeuralOps {
         requireMatrix("gradOutput", gradOutput, rows, keys);
         Tensor gradScores = scope.allocate("gradient of softmax", DType.FP32, p.shape());
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(gradOutput))
-                .pointer(CudaTensor.floats(p))
-                .pointer(CudaTensor.floats(gradScores))
+                .floats(gradOutput)
+                .floats(p)
+                .floats(gradScores)
                 .i64(rows)
                 .i32(keys)
                 .f32(scale)
                 .i32(causal ? 1 : 0)
                 .about(gradScores);
-        runtime.kernels().get("softmax", "softmax_rows_backward").launch(blocks(rows * LANES), 1, 1, BLOCK, 0, args);
+        runtime.kernels().get("softmax", "softmax_rows_backward").launch(rows * LANES, BLOCK, args);
         return gradScores;
     }
 }

@@ -12,11 +12,8 @@ import dev.nibble.tensor.Tensor;
 
 /** RMSNorm: rows are staged in shared memory, several a block, where they fit. */
 final class CudaNorm {
-    private static final int CHUNK_ROWS = 64; // of a partial sum of the weight's gradient
     private static final int BLOCK = 256;
     private static final int WIDE_BLOCK = 512;
-    private static final int SUM_BLOCK = 1024;
-    private static final int SUM_COLS = 32; // of a block
     private static final int MOST_ROWS = 16; // staged at once: half warps of a block
     private static final int SHARED = 27 * 1024; // bytes that leave room for eight blocks
     private static final int BACKWARD_ROWS = 8;
@@ -24,9 +21,11 @@ final class CudaNorm {
     private static final int BACKWARD_HEADER = 64; // floats
 
     private final CudaRuntime runtime;
+    private final ColumnSums sums;
 
     CudaNorm(CudaRuntime runtime) {
         this.runtime = runtime;
+        this.sums = new ColumnSums(runtime);
     }
 
     /**
@@ -74,10 +73,10 @@ final class CudaNorm {
         boolean fits = rowsAtOnce.bytes <= room;
         Staged staged = fits ? rowsAtOnce : new Staged(MOST_ROWS, MOST_ROWS * Float.BYTES);
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(x))
-                .pointer(CudaTensor.floats(weight))
-                .pointer(CudaTensor.floats(y))
-                .pointer(CudaTensor.floats(r))
+                .floats(x)
+                .floats(weight)
+                .floats(y)
+                .floats(r)
                 .i64(rows)
                 .i32(width)
                 .f32(epsilon)
@@ -98,17 +97,17 @@ final class CudaNorm {
         requireVector("weight", weight, width);
         requireVector("gradWeight", gradWeight, width);
         Tensor gradX = scope.allocate("gradient of rmsNorm", DType.FP32, x.shape());
-        long chunks = Math.max(1, Math.ceilDiv(rows, CHUNK_ROWS));
+        long chunks = Math.max(1, ColumnSums.chunks(rows));
         int room = runtime.device().largestShared();
         Staged staged = Staged.of(width, BACKWARD_ROWS, 4, 2, BACKWARD_HEADER, Math.min(BACKWARD_SHARED, room));
         boolean fits = staged.bytes <= room;
-        try (CudaTensor partials = runtime.memory().scratch("partial gradWeight", chunks * width * Float.BYTES)) {
+        try (CudaTensor partials = sums.partials(x)) {
             Args args = runtime.args()
-                    .pointer(CudaTensor.floats(gradOutput))
-                    .pointer(CudaTensor.floats(x))
-                    .pointer(CudaTensor.floats(inverseRms))
-                    .pointer(CudaTensor.floats(weight))
-                    .pointer(CudaTensor.floats(gradX))
+                    .floats(gradOutput)
+                    .floats(x)
+                    .floats(inverseRms)
+                    .floats(weight)
+                    .floats(gradX)
                     .pointer(partials.address())
                     .i64(rows)
                     .i32(width)
@@ -119,13 +118,7 @@ final class CudaNorm {
             } else {
                 kernel("rms_norm_backward_wide").launch(chunks, 1, 1, WIDE_BLOCK, 0, args);
             }
-            Args sum = runtime.args()
-                    .pointer(partials.address())
-                    .pointer(CudaTensor.floats(gradWeight))
-                    .i64(Math.ceilDiv(rows, CHUNK_ROWS))
-                    .i32(width)
-                    .about(gradWeight);
-            kernel("rms_norm_add_partials").launch(Math.max(1, Math.ceilDiv(width, SUM_COLS)), 1, 1, SUM_BLOCK, 0, sum);
+            sums.finish(x, partials, 0, CudaTensor.floats(gradWeight));
         }
         return gradX;
     }

@@ -65,7 +65,7 @@ final class CudaOptimizer implements OptimizerOps {
                     .pointer(runtime.nonFinite().address())
                     .pointer(runtime.stepInfo().address())
                     .f32(maxNorm)
-                    .pointer(CudaTensor.floats(control))
+                    .floats(control)
                     .about(control);
             runtime.kernels().get("optimizer", "control").launch(1, 1, 1, BLOCK, 0, args);
         }
@@ -149,7 +149,7 @@ final class CudaOptimizer implements OptimizerOps {
         entry.setAtIndex(ValueLayout.JAVA_FLOAT, 12, decay ? spec.weightDecay() : 0f);
         Args args = runtime.args()
                 .struct(updates)
-                .pointer(CudaTensor.floats(control))
+                .floats(control)
                 .pointer(runtime.stepInfo().address())
                 .pointer(table.address())
                 .i64(table.rows())

@@ -67,7 +67,7 @@ final class CudaSampling {
         long unionCount = union.address() + tokens * Integer.BYTES;
         try (Squares squares = squaresOfRows(a);
                 CudaTensor scores = runtime.memory().scratch("scores", (terms * tokens + 1) * Float.BYTES)) {
-            Struct drawn = terms(spec, a, b, squares, Squares.NONE, true);
+            Struct drawn = terms(spec, a, b, squares, Squares.NONE);
             long lambda = solve(drawn, scores, terms, tokens, tokens << GRID_BITS, false);
             Args args = runtime.args()
                     .struct(drawn.segment())
@@ -88,7 +88,7 @@ final class CudaSampling {
                     .pointer(unionCount);
             runtime.kernels().get(FILE, "sampling_list_rows").launch(terms + 1L, 1, 1, LIST_BLOCK, 0, args);
         }
-        return new RowDraw(weights.address(), union.address(), unionCount, rows.address(), counts);
+        return new RowDraw(tokens, weights.address(), new RowList(union.address(), unionCount), rows.address(), counts);
     }
 
     /**
@@ -113,7 +113,7 @@ final class CudaSampling {
                 CudaTensor exponents = runtime.memory().scratch("exponents", n);
                 CudaTensor counts = runtime.memory().scratch("counts", (long) segments * Integer.BYTES)) {
             runtime.stream().fill(counts.address(), (byte) 0, (long) segments * Integer.BYTES);
-            Struct drawn = terms(spec, a, b, squaresA, squaresB, true);
+            Struct drawn = terms(spec, a, b, squaresA, squaresB);
             long lambda = solve(drawn, scores, terms, tokens, tokens << LeverageSampling.LARGEST_EXPONENT, true);
             Args args = runtime.args()
                     .struct(drawn.segment())
@@ -135,28 +135,6 @@ final class CudaSampling {
             runtime.kernels().get(FILE, "sampling_list_tokens").launch(segments, 1, 1, LIST_BLOCK, 0, args);
         }
         return new TokenDraw(list.address(), bounds.address());
-    }
-
-    /**
-     * {@return the tokens of dY that have a code other than 0 in a plane that a term reads}
-     *
-     * @param a dY, contracting its columns for the gradient of the input, its rows for that of the weight; integer codes
-     */
-    RowUnion nonZero(StepScope scope, GemmSpec spec, Site site, CudaOperand a) {
-        boolean gradInput = spec.product() == Product.GRAD_INPUT;
-        long tokens = gradInput ? a.rows() : a.k();
-        CudaTensor union = ints(CudaScope.of(scope), "rows", tokens + 1);
-        long count = union.address() + tokens * Integer.BYTES;
-        try (Squares squares = gradInput ? squaresOfRows(a) : squaresOfTokens(a)) {
-            Args args = runtime.args()
-                    .struct(terms(spec, a, a, squares, Squares.NONE, false).segment())
-                    .i64(tokens)
-                    .pointer(union.address())
-                    .pointer(count)
-                    .about(site.name());
-            runtime.kernels().get(FILE, "sampling_list_nonzero").launch(1, 1, 1, LIST_BLOCK, 0, args);
-        }
-        return new RowUnion(union.address(), count);
     }
 
     private static void requireSupported(GemmSpec spec, CudaOperand a, CudaOperand b) {
@@ -243,19 +221,15 @@ final class CudaSampling {
         return new Squares(squares);
     }
 
-    /** Writes the {@code Terms} of sampling.cu; whether the other side's scales count is asked for. */
-    private Struct terms(
-            GemmSpec spec, CudaOperand a, CudaOperand b, Squares squaresA, Squares squaresB, boolean scaledB) {
+    /** Writes the {@code Terms} of sampling.cu. */
+    private Struct terms(GemmSpec spec, CudaOperand a, CudaOperand b, Squares squaresA, Squares squaresB) {
         List<Term> terms = spec.terms();
         Struct out = struct.clear();
         for (int i = 0; i < MOST_TERMS; i++) {
             out.pointer(i < terms.size() ? a.planes().get(terms.get(i).planeA()).scalesAddress() : 0);
         }
         for (int i = 0; i < MOST_TERMS; i++) {
-            out.pointer(
-                    scaledB && i < terms.size()
-                            ? b.planes().get(terms.get(i).planeB()).scalesAddress()
-                            : 0);
+            out.pointer(i < terms.size() ? b.planes().get(terms.get(i).planeB()).scalesAddress() : 0);
         }
         for (int i = 0; i < MOST_TERMS; i++) {
             out.pointer(i < terms.size() ? squaresA.address(terms.get(i).planeA()) : 0);

@@ -30,7 +30,7 @@ final class CudaScope implements StepScope {
      * @throws IllegalArgumentException if it belongs to another
      */
     static CudaScope of(StepScope scope) {
-        if (scope instanceof CudaScope cuda) {
+        if (scope.own() instanceof CudaScope cuda) {
             return cuda;
         }
         throw new IllegalArgumentException("the step belongs to another backend");

@@ -46,7 +46,7 @@ final class CudaTransforms {
             case Transform.BlockHadamard hadamard -> {
                 CudaTensor log2 = CudaTensor.of(state.get(hadamard.state()));
                 log2.scalar().ifPresent(value -> Transforms.log2(hadamard, value, x.cols()));
-                args.pointer(CudaTensor.floats(log2)).i32(longOnly ? 1 : 0).about(x.tensor());
+                args.floats(log2).i32(longOnly ? 1 : 0).about(x.tensor());
                 long chunks = Math.ceilDiv(x.elements(), CHUNK);
                 long few = BLOCKS_A_PROCESSOR * kernels.runtime().device().processors();
                 kernels.launch(FILE, "transform_hadamard", longOnly ? Math.min(few, chunks) : chunks, 1, args);
@@ -54,7 +54,7 @@ final class CudaTransforms {
             case Transform.ColumnScale scale -> {
                 CudaTensor d = CudaTensor.of(state.get(scale.state()));
                 OperandChecks.requireVector("state vector '" + scale.state() + "'", d, x.cols());
-                args.pointer(CudaTensor.floats(d)).i32(scale.inverse() ? 1 : 0).about(x.tensor());
+                args.floats(d).i32(scale.inverse() ? 1 : 0).about(x.tensor());
                 kernels.launch(FILE, "transform_columns", x.elements(), QuantizeKernels.BLOCK, args);
             }
         }

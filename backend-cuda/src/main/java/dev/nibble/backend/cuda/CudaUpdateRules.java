@@ -21,11 +21,11 @@ final class CudaUpdateRules {
 
     void sgd(Sgd rule, boolean decay, Tensor parameter, Tensor gradient, List<Tensor> state, Tensor control) {
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(parameter))
-                .pointer(CudaTensor.floats(gradient))
+                .floats(parameter)
+                .floats(gradient)
                 .pointer(state.isEmpty() ? 0 : CudaTensor.floats(state.getFirst()))
                 .i64(parameter.shape().elements())
-                .pointer(CudaTensor.floats(control))
+                .floats(control)
                 .pointer(runtime.stepInfo().address())
                 .f32(rule.momentum())
                 .i32(rule.nesterov() ? 1 : 0)
@@ -36,11 +36,11 @@ final class CudaUpdateRules {
 
     void lion(Lion rule, boolean decay, Tensor parameter, Tensor gradient, Tensor first, Tensor control) {
         Args args = runtime.args()
-                .pointer(CudaTensor.floats(parameter))
-                .pointer(CudaTensor.floats(gradient))
-                .pointer(CudaTensor.floats(first))
+                .floats(parameter)
+                .floats(gradient)
+                .floats(first)
                 .i64(parameter.shape().elements())
-                .pointer(CudaTensor.floats(control))
+                .floats(control)
                 .pointer(runtime.stepInfo().address())
                 .f32(rule.beta1())
                 .f32(rule.beta2())
@@ -63,29 +63,29 @@ final class CudaUpdateRules {
         try (CudaTensor partials = runtime.memory().scratch("sums of squared ratios", chunks * Double.BYTES);
                 CudaTensor rate = runtime.memory().scratch("rate of a tensor", Float.BYTES)) {
             Args args = runtime.args()
-                    .pointer(CudaTensor.floats(gradient))
+                    .floats(gradient)
                     .pointer(CudaTensor.floats(state.get(0)))
                     .pointer(CudaTensor.floats(state.get(1)))
                     .pointer(partials.address())
                     .i64(elements)
-                    .pointer(CudaTensor.floats(control));
+                    .floats(control);
             launch("stable_moments", Math.clamp(chunks, 1, MOST_BLOCKS), hyper(args, rule, corrections, parameter));
             args = runtime.args()
                     .pointer(partials.address())
                     .i64(chunks)
                     .i64(elements)
-                    .pointer(CudaTensor.floats(control))
+                    .floats(control)
                     .pointer(runtime.stepInfo().address())
                     .pointer(rate.address())
                     .about(parameter);
             launch("stable_rate", 1, args);
             args = runtime.args()
-                    .pointer(CudaTensor.floats(parameter))
+                    .floats(parameter)
                     .pointer(CudaTensor.floats(state.get(0)))
                     .pointer(CudaTensor.floats(state.get(1)))
                     .pointer(rate.address())
                     .i64(elements)
-                    .pointer(CudaTensor.floats(control));
+                    .floats(control);
             hyper(args, rule, corrections, parameter).f32(decay ? rule.weightDecay() : 0f);
             launch("stable_apply", elementBlocks(parameter), args);
         }

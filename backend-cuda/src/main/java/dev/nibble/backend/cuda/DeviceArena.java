@@ -82,6 +82,7 @@ final class DeviceArena {
     private final Source source;
     private final List<Segment> segments = new ArrayList<>(); // in the order they were added
     private final TreeMap<Long, Segment> byBase = new TreeMap<>();
+    private long reserved; // bytes of all segments
 
     DeviceArena(Source source) {
         this.source = source;
@@ -123,6 +124,7 @@ final class DeviceArena {
         }
         Segment last = segments.getLast();
         last.extend(size);
+        reserved += size;
         return last;
     }
 
@@ -148,7 +150,10 @@ final class DeviceArena {
         boolean any = false;
         for (Segment segment : List.copyOf(segments)) {
             while (!segment.chunks.isEmpty() && segment.tail() >= segment.end - segment.chunks.getLast()) {
-                source.release(segment.cut());
+                long end = segment.end;
+                long chunk = segment.cut();
+                source.release(chunk);
+                reserved -= end - chunk;
                 any = true;
             }
             if (segment.chunks.isEmpty()) {
@@ -161,6 +166,6 @@ final class DeviceArena {
 
     /** {@return bytes of all segments} */
     long reserved() {
-        return segments.stream().mapToLong(s -> s.end - s.base).sum();
+        return reserved;
     }
 }

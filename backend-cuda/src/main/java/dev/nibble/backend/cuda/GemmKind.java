@@ -57,6 +57,12 @@ enum GemmKind {
         return ORDERED;
     }
 
+    /** {@return the kernels of an input gradient of drawn rows} */
+    static GemmKind ofDrawn(ProductPlan plan, CudaRuntime runtime) {
+        GemmKind kind = of(plan, runtime);
+        return kind == INT8_WGMMA || kind == INT8_MMA ? kind : ORDERED;
+    }
+
     /** {@return the kernels of gathered tokens} */
     static GemmKind ofGathered(ProductPlan plan, CudaRuntime runtime) {
         return WarpgroupLaunches.available(runtime) && plan.fitsBytes() ? INT8_BLOCKS : INT8_MMA;

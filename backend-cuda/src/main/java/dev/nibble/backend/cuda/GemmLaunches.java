@@ -18,6 +18,7 @@ final class GemmLaunches {
 
     private final CudaRuntime runtime;
     private final int blocks;
+    private final int largestShared;
     private final ProductArguments arguments = new ProductArguments();
     private final WarpgroupLaunches warpgroups;
 
@@ -25,20 +26,25 @@ final class GemmLaunches {
      * Makes launches.
      *
      * @param blocks at most so many, where each computes several tiles
+     * @param largestShared bytes of shared memory that a block of the portable kernels takes at most
      */
-    GemmLaunches(CudaRuntime runtime, int blocks) {
+    GemmLaunches(CudaRuntime runtime, int blocks, int largestShared) {
         this.runtime = runtime;
         this.blocks = blocks;
+        this.largestShared = largestShared;
         this.warpgroups = new WarpgroupLaunches(runtime, arguments, blocks);
     }
 
     /**
      * Computes a product of all tokens.
      *
-     * @param rowWeights address of the weights of rows in each term, FP32 [terms][m]; 0: none
      * @param d address of the result
      */
-    void all(ProductPlan plan, GemmKind kind, long rowWeights, long d) {
+    void all(ProductPlan plan, GemmKind kind, long d) {
+        all(plan, kind, 0, d);
+    }
+
+    private void all(ProductPlan plan, GemmKind kind, long rowWeights, long d) {
         boolean add = plan.spec().epilogue() == Epilogue.ADD;
         boolean direct = plan.splits().parts() == 1;
         long elements = Math.multiplyExact(plan.m(), plan.n());
@@ -47,17 +53,47 @@ final class GemmLaunches {
             long out = direct ? d : parts.address();
             arguments.shape(plan).terms(plan.terms()).rowWeights(rowWeights).out(out, direct && add);
             switch (kind) {
-                case INT8_WGMMA -> warpgroups.bytes(plan, rowWeights, out, direct && add);
+                case INT8_WGMMA -> warpgroups.bytes(plan, out, direct && add);
                 case INT8_BLOCKS -> warpgroups.blocks(plan);
                 case HALF_WGMMA -> warpgroups.halves(plan);
                 case FP8_WGMMA -> warpgroups.floats8(plan);
-                case INT8_MMA -> bytes(plan);
+                case INT8_MMA -> bytes(plan, RowList.ALL);
                 case FLOAT -> simple(plan, "gemm_float", "gemm_float", MMA_TILE);
                 case CHAINS -> simple(plan, "gemm_float", "gemm_chains", MMA_TILE);
                 case ORDERED -> simple(plan, "gemm_ordered", "gemm_ordered", ORDERED_TILE);
             }
             if (!direct) {
                 sumParts(parts.address(), d, elements, plan.splits().parts(), add);
+            }
+        }
+    }
+
+    /**
+     * Computes an input gradient of the rows that were drawn; the others are 0.
+     *
+     * @param kind of {@link GemmKind#ofDrawn}
+     * @param d address of the result
+     */
+    void drawn(ProductPlan plan, GemmKind kind, RowDraw draw, long d) {
+        if (kind == GemmKind.ORDERED) {
+            all(plan, kind, draw.weights(), d);
+            return;
+        }
+        boolean add = plan.spec().epilogue() == Epilogue.ADD;
+        long elements = Math.multiplyExact(plan.m(), plan.n());
+        long bytes = Math.multiplyExact(elements, DType.FP32.bits() / Byte.SIZE);
+        try (CudaTensor apart = runtime.memory().scratch("drawn rows", add ? bytes : 0)) {
+            long out = add ? apart.address() : d;
+            runtime.stream().fill(out, (byte) 0, bytes);
+            arguments.shape(plan).out(out, false);
+            if (kind == GemmKind.INT8_WGMMA) {
+                warpgroups.drawn(plan, draw, out);
+            } else {
+                arguments.rowWeights(draw.weights()).rows(draw.union());
+                bytes(plan, draw.union());
+            }
+            if (add) {
+                sumParts(out, d, elements, 1, true);
             }
         }
     }
@@ -79,16 +115,19 @@ final class GemmLaunches {
         runtime.kernels().get(file, function).launch(grid, 1, 1, MMA_THREADS, 0, args);
     }
 
-    private void bytes(ProductPlan plan) {
+    private void bytes(ProductPlan plan, RowList rows) {
         try (PlaneBytes bytes = new PlaneBytes(runtime, arguments)) {
             List<BytePass> passes = new ArrayList<>();
             List<PlaneTerm> terms = new ArrayList<>();
             for (int t = 0; t < plan.terms().size(); t++) {
                 PlaneTerm term = plan.terms().get(t);
                 passes.addAll(BytePass.ofTerm(
-                        bytes.of(term.a(), plan.m(), plan.k()), bytes.of(term.b(), plan.n(), plan.k()), t));
+                        bytes.of(term.a(), rows, plan.m(), plan.k()),
+                        bytes.of(term.b(), RowList.ALL, plan.n(), plan.k()),
+                        t));
                 terms.add(new PlaneTerm(
-                        bytes.whole(term.a(), plan.m(), plan.k()), bytes.whole(term.b(), plan.n(), plan.k())));
+                        bytes.whole(term.a(), rows, plan.m(), plan.k()),
+                        bytes.whole(term.b(), RowList.ALL, plan.n(), plan.k())));
             }
             arguments.terms(terms).passes(passes);
             launchBytes(plan.stage(), plan.tiles(MMA_TILE, MMA_TILE));
@@ -96,7 +135,7 @@ final class GemmLaunches {
     }
 
     private void launchBytes(int stage, long tiles) {
-        boolean deep = runtime.device().largestShared() >= mmaShared(stage, MMA_STAGES);
+        boolean deep = largestShared >= mmaShared(stage, MMA_STAGES);
         String suffix = stage == MMA_TILE && deep ? "_deep" : "";
         int stages = stage == MMA_TILE && !deep ? MMA_STAGES_SMALL : MMA_STAGES;
         Args args = runtime.args().struct(arguments.struct());

@@ -18,12 +18,16 @@ import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * Enqueues the kernels that quantize one matrix, in the order of the plain code ({@code TensorQuantizer}): amaxes, scales, codes of
  * both orientations, residuals, statistics. Where a tile holds whole blocks, one kernel does it all.
  */
 final class MatrixQuantizer {
+    private static final long MOST_SUMS =
+            1 << 16; // of rows, of which each block of a kernel makes the moments for itself
+
     private final QuantizeKernels kernels;
     private final CudaRuntime runtime;
     private final QuantizeSpec spec;
@@ -41,6 +45,9 @@ final class MatrixQuantizer {
     private long settled; // the state that gives the scale of all planes; 0 if there is none
     private boolean decided; // whether a residual is among the statistics
     private int counted; // planes whose saturated elements are counted
+    private long rowSums; // of which the moments are still to be made; 0 if there are none
+    private StatisticsOrder order;
+    private boolean told; // whether the statistics are written
 
     /**
      * Prepares the quantization of one matrix.
@@ -93,6 +100,12 @@ final class MatrixQuantizer {
 
     CudaQuantized quantize() {
         List<MadePlanes> mades = mades();
+        CudaTensor stored = memory.allocate("statistics", DType.FP32, Shape.of(Statistic.count()));
+        order = new StatisticsOrder(
+                statistics,
+                runtime.nonFinite().address(),
+                runtime.nonFinite().number(site, spec.role()),
+                stored.address());
         boolean together = mades.stream().allMatch(MadePlanes::plain)
                 && mades.stream()
                                 .map(made -> CodeKind.of(made.first()))
@@ -117,9 +130,9 @@ final class MatrixQuantizer {
         for (int i = 0; i < specs.size(); i++) {
             operands.add(operand(specs.get(i), mades.get(Math.min(i, mades.size() - 1)), operands.isEmpty()));
         }
-        CudaTensor stored = memory.allocate("statistics", DType.FP32, Shape.of(Statistic.count()));
-        int place = runtime.nonFinite().number(site, spec.role());
-        kernels.statistics(statistics, runtime.nonFinite().address(), place, stored.address());
+        if (!told) {
+            kernels.statistics(order.with(statistics));
+        }
         return new CudaQuantized(operands, stored);
     }
 
@@ -155,7 +168,12 @@ final class MatrixQuantizer {
         }
         if (moments) {
             long sums = memory.scratch("row sums", values.rows() * 2L * Float.BYTES);
-            kernels.moments(values, settled, sums, findings);
+            kernels.rowSums(values, settled, sums, findings);
+            if (values.rows() > MOST_SUMS) {
+                kernels.moments(values, settled, sums, findings);
+            } else {
+                rowSums = sums;
+            }
         } else if (several.isEmpty()) {
             kernels.amax(values, settled, findings.amax());
         }
@@ -169,17 +187,22 @@ final class MatrixQuantizer {
             PlaneSpec plane = made.first();
             MadePlanes.Plane target = made.allocate(plane, memory);
             made.planes().put(plane, target);
-            sides.add(atOnce ? side(made, plane, target, 0) : scaled(made, plane, target));
+            sides.add(side(made, plane, target, 0));
             targets.putAll(target.targets());
         }
-        QuantizeKernels.Sides both = new QuantizeKernels.Sides(
-                sides.getFirst(),
-                CodeSide.Target.of(targets, Contraction.COLUMNS),
-                sides.size() > 1,
-                sides.getLast(),
-                CodeSide.Target.of(targets, Contraction.ROWS));
-        if (!atOnce) {
-            kernels.codes(values, both, 0, 0, state);
+        QuantizeKernels.Sides both = both(sides.getFirst(), sides.size() > 1, sides.getLast(), targets);
+        boolean transformed = spec.transform() instanceof Transform.BlockHadamard && atOnce;
+        Optional<AlignedKernel> aligned = transformed ? Optional.empty() : AlignedKernel.of(values, both, atOnce);
+        if (aligned.isPresent()) {
+            List<Long> amaxes =
+                    mades.stream().map(made -> atOnce ? 0 : made.amaxes()).toList();
+            kernels.aligned(aligned.get(), values, both, amaxes, 0, findings, tell(!atOnce), state);
+        } else if (!atOnce) {
+            List<CodeSide> scaled = new ArrayList<>();
+            for (int i = 0; i < mades.size(); i++) {
+                scaled.add(scaled(mades.get(i), sides.get(i)));
+            }
+            kernels.codes(values, both(scaled.getFirst(), scaled.size() > 1, scaled.getLast(), targets), 0, 0, state);
         } else if (spec.transform() instanceof Transform.BlockHadamard hadamard) {
             kernels.blocks(x, CudaTensor.floats(state.get(hadamard.state())), values, both, findings.amax(), state);
         } else {
@@ -187,12 +210,25 @@ final class MatrixQuantizer {
         }
     }
 
+    /** {@return the order to write the statistics with the codes, if all that they are made of is known by then} */
+    private Optional<StatisticsOrder> tell(boolean known) {
+        told = known;
+        return known ? Optional.of(order) : Optional.empty();
+    }
+
+    private static QuantizeKernels.Sides both(
+            CodeSide side, boolean separate, CodeSide other, Map<Contraction, CodeSide.Target> targets) {
+        return new QuantizeKernels.Sides(
+                side,
+                CodeSide.Target.of(targets, Contraction.COLUMNS),
+                separate,
+                other,
+                CodeSide.Target.of(targets, Contraction.ROWS));
+    }
+
     private void launch(
             DeviceMatrix from, CodeSide side, Map<Contraction, CodeSide.Target> targets, long saturated, long amax) {
-        CodeSide.Target straight = CodeSide.Target.of(targets, Contraction.COLUMNS);
-        CodeSide.Target transposed = CodeSide.Target.of(targets, Contraction.ROWS);
-        QuantizeKernels.Sides both = new QuantizeKernels.Sides(side, straight, false, side, transposed);
-        kernels.codes(from, both, saturated, amax, state);
+        kernels.codes(from, both(side, false, side, targets), saturated, amax, state);
     }
 
     private CudaOperand operand(OperandSpec operand, MadePlanes made, boolean first) {
@@ -244,7 +280,26 @@ final class MatrixQuantizer {
             saturated = findings.saturated(counted++);
             statistics = statistics.withSaturated(saturated);
         }
-        CodeSide side = CodeKind.of(plane).scaled() ? scaled(made, plane, target) : side(made, plane, target, 0);
+        CodeSide side = side(made, plane, target, 0);
+        Optional<AlignedKernel> aligned =
+                saturated == 0 ? AlignedKernel.of(values, both(side, false, side, targets), false) : Optional.empty();
+        if (aligned.isPresent()) {
+            boolean alone = grids.size() == 1
+                    && specs.stream().allMatch(operand -> operand.planes().equals(List.of(plane)));
+            kernels.aligned(
+                    aligned.get(),
+                    values,
+                    both(side, false, side, targets),
+                    List.of(made.amaxes()),
+                    rowSums,
+                    findings,
+                    tell(alone),
+                    state);
+            return target;
+        }
+        if (CodeKind.of(plane).scaled()) {
+            side = scaled(made, side);
+        }
         boolean measures = settled != 0 && made.planes().isEmpty();
         launch(values, side, targets, saturated, measures ? findings.amax() : 0);
         if (measures && plane.format().family() == DType.Family.INTEGER) {
@@ -259,7 +314,7 @@ final class MatrixQuantizer {
         for (PlaneSpec plane : both) {
             MadePlanes.Plane target = made.allocate(plane, memory);
             made.planes().put(plane, target);
-            sides.add(scaled(made, plane, target));
+            sides.add(scaled(made, side(made, plane, target, 0)));
         }
         kernels.digits(
                 values,
@@ -293,9 +348,13 @@ final class MatrixQuantizer {
     }
 
     /** Makes the scales of a plane. */
-    private CodeSide scaled(MadePlanes made, PlaneSpec plane, MadePlanes.Plane target) {
-        CodeSide side = side(made, plane, target, multipliers(made));
-        float unit = plane.source() instanceof PlaneSource.Digit digit && digit.upper()
+    private CodeSide scaled(MadePlanes made, CodeSide unscaled) {
+        if (rowSums != 0) {
+            kernels.moments(values, settled, rowSums, findings);
+            rowSums = 0;
+        }
+        CodeSide side = unscaled.withApply(multipliers(made));
+        float unit = side.plane().source() instanceof PlaneSource.Digit digit && digit.upper()
                 ? digit.mode().base()
                 : 1;
         kernels.scales(side, state, made.amaxes(), findings.moments(), unit);

@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Planes as bytes: 4-bit and exponent codes are unpacked to memory that lives until this is closed; INT8 stays where it is. A
- * code of E4M0, up to 256, becomes two digits. Terms may share a plane.
+ * Planes as bytes: 4-bit and exponent codes, and rows that are drawn, are unpacked to memory that lives until this is closed; INT8
+ * stays where it is else. A code of E4M0, up to 256, becomes two digits. Terms may share a plane.
  */
 final class PlaneBytes implements AutoCloseable {
     private static final String FILE = "gemm_codes";
@@ -22,8 +22,10 @@ final class PlaneBytes implements AutoCloseable {
 
     private final CudaRuntime runtime;
     private final ProductArguments arguments;
-    private final Map<Long, List<Long>> digits = new HashMap<>(); // by the address of the codes
+    private final Map<Source, List<Long>> digits = new HashMap<>();
     private final List<CudaTensor> scratch = new ArrayList<>();
+
+    private record Source(long codes, RowList rows) {}
 
     PlaneBytes(CudaRuntime runtime, ProductArguments arguments) {
         this.runtime = runtime;
@@ -44,27 +46,35 @@ final class PlaneBytes implements AutoCloseable {
      * {@return addresses of the digits of a plane, upper first}
      *
      * @param side the plane
-     * @param rows its rows
+     * @param list which of its rows are wanted, one behind the other
+     * @param rows all its rows
      * @param k length of its contraction
      */
-    List<Long> of(PlaneTerm.Side side, long rows, long k) {
-        if (side.format() == DType.INT8) {
+    List<Long> of(PlaneTerm.Side side, RowList list, long rows, long k) {
+        if (staysInPlace(side, list)) {
             return List.of(side.codes());
         }
-        List<Long> known = digits.get(side.codes());
+        Source source = new Source(side.codes(), list);
+        List<Long> known = digits.get(source);
         if (known == null) {
-            known = unpack(side, rows, k);
-            digits.put(side.codes(), known);
+            known = unpack(side, list, rows, k);
+            digits.put(source, known);
         }
         return known;
     }
 
     /** {@return the plane with its first digit in place of its codes} */
-    PlaneTerm.Side whole(PlaneTerm.Side side, long rows, long k) {
-        return side.format() == DType.INT8 ? side : side.bytes(of(side, rows, k).getFirst(), pitch(k));
+    PlaneTerm.Side whole(PlaneTerm.Side side, RowList list, long rows, long k) {
+        return staysInPlace(side, list)
+                ? side
+                : side.bytes(of(side, list, rows, k).getFirst(), pitch(k));
     }
 
-    private List<Long> unpack(PlaneTerm.Side side, long rows, long k) {
+    private static boolean staysInPlace(PlaneTerm.Side side, RowList list) {
+        return side.format() == DType.INT8 && list.equals(RowList.ALL);
+    }
+
+    private List<Long> unpack(PlaneTerm.Side side, RowList list, long rows, long k) {
         List<Long> addresses = new ArrayList<>();
         for (int digit : digits(side.format())) {
             CudaTensor bytes = runtime.memory().scratch("codes as bytes", rows * pitch(k));
@@ -73,6 +83,8 @@ final class PlaneBytes implements AutoCloseable {
             Args args = runtime.args()
                     .struct(arguments.plane(side))
                     .pointer(bytes.address())
+                    .pointer(list.list())
+                    .pointer(list.count())
                     .i64(rows)
                     .i64(k)
                     .i64(pitch(k))

@@ -19,16 +19,17 @@ final class ProductArguments {
     private static final long PLANE = 48; // bytes of a struct Plane
     private static final long PASS = 24; // bytes of a struct Pass
     private static final long ROW_WEIGHTS = 88; // offsets within the struct
-    private static final long STRETCHES = 96;
-    private static final long CARRY = 104;
-    private static final long OUT = 112;
-    private static final long STRETCH_COUNT = 120;
-    private static final long PARTS = 124;
-    private static final long TERMS = 128;
-    private static final long PASSES = 132;
-    private static final long ADD = 136;
-    private static final long FIRST = 140;
-    private static final long TERM = 144;
+    private static final long ROWS = 96;
+    private static final long STRETCHES = 112;
+    private static final long CARRY = 120;
+    private static final long OUT = 128;
+    private static final long STRETCH_COUNT = 136;
+    private static final long PARTS = 140;
+    private static final long TERMS = 144;
+    private static final long PASSES = 148;
+    private static final long ADD = 152;
+    private static final long FIRST = 156;
+    private static final long TERM = 160;
     private static final long FIRST_PASS = TERM + MOST_TERMS * 2 * PLANE;
     private static final long BYTES = FIRST_PASS + MOST_PASSES * PASS;
 
@@ -92,6 +93,12 @@ final class ProductArguments {
     /** Sets the weights of rows, [terms][m]; 0: none. */
     ProductArguments rowWeights(long address) {
         longs(ROW_WEIGHTS, address);
+        return this;
+    }
+
+    /** Sets the rows of D that are computed; the left plane holds no others. */
+    ProductArguments rows(RowList rows) {
+        longs(ROWS, rows.list(), rows.count());
         return this;
     }
 

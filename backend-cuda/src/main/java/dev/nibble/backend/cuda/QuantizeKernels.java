@@ -4,6 +4,7 @@ import dev.nibble.quant.Contraction;
 import dev.nibble.spi.DeviceState;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** Launches the kernels of quantize_statistics.cu and quantize_codes.cu. Addresses of 0 stand for nothing. */
 final class QuantizeKernels {
@@ -19,6 +20,7 @@ final class QuantizeKernels {
     private static final int WARPS = BLOCK / 32;
     private static final int VECTOR = 4;
     private static final long BLOCKS_A_PROCESSOR = 8;
+    private static final long STREAMS_A_PROCESSOR = 2; // blocks of quantize_aligned.cu that run at once
     private static final int SELECT_BLOCK = 1024;
     private static final int MOMENT_BLOCK = 128; // of moments_rows, four threads a row
     private static final int FINISH_BLOCK = 1024; // of moments_finish
@@ -120,12 +122,12 @@ final class QuantizeKernels {
     }
 
     /**
-     * Finds {mean |x|, mean x²} and the largest magnitude, unless a given scale is in force.
+     * Finds the sums of |x| and x² of each row and the largest magnitude, unless a given scale is in force.
      *
      * @param given the state that gives it, or 0
      * @param sums room for 2 · rows floats
      */
-    void moments(DeviceMatrix x, long given, long sums, Findings findings) {
+    void rowSums(DeviceMatrix x, long given, long sums, Findings findings) {
         long squares = sums + x.rows() * Float.BYTES;
         Args args = runtime.args()
                 .pointer(x.address())
@@ -139,9 +141,18 @@ final class QuantizeKernels {
                 .about(x.tensor());
         long blocks = Math.clamp(Math.ceilDiv(x.rows(), MOMENT_BLOCK / VECTOR), 1, mostBlocks);
         runtime.kernels().get(STATISTICS, "moments_rows").launch(blocks, 1, 1, MOMENT_BLOCK, 0, args);
-        args = runtime.args()
+    }
+
+    /**
+     * Finds {mean |x|, mean x²}, unless a given scale is in force.
+     *
+     * @param given the state that gives it, or 0
+     * @param sums of each row
+     */
+    void moments(DeviceMatrix x, long given, long sums, Findings findings) {
+        Args args = runtime.args()
                 .pointer(sums)
-                .pointer(squares)
+                .pointer(sums + x.rows() * Float.BYTES)
                 .i64(x.rows())
                 .i64(x.cols())
                 .pointer(given)
@@ -171,10 +182,12 @@ final class QuantizeKernels {
     }
 
     /** Writes the statistics vector. */
-    void statistics(StatisticsParts parts, long record, int place, long out) {
+    void statistics(StatisticsOrder order) {
         Args args = runtime.args()
-                .struct(parts.write(first.clear(), record, place).segment())
-                .pointer(out);
+                .struct(order.parts()
+                        .write(first.clear(), order.record(), order.place())
+                        .segment())
+                .pointer(order.out());
         launchOne(STATISTICS, "write_statistics", 1, args);
     }
 
@@ -213,11 +226,48 @@ final class QuantizeKernels {
         launchCodes("quantize_blocks_", x, sides, call);
     }
 
+    /**
+     * Makes scales and rounds by a kernel of quantize_aligned.cu.
+     *
+     * @param amaxes where the amaxes of each grid lie; 0 if the launch finds them
+     * @param sums of each row, of which the launch makes the moments; 0 if it does not
+     * @param findings other things that are found
+     * @param statistics writes them, too; empty if the launch does not
+     */
+    void aligned(
+            AlignedKernel kernel,
+            DeviceMatrix x,
+            Sides sides,
+            List<Long> amaxes,
+            long sums,
+            Findings findings,
+            Optional<StatisticsOrder> statistics,
+            DeviceState state) {
+        CodeKind kind = CodeKind.of(sides.side().plane());
+        Struct call = call(x, sides, 0, findings.amax(), state)
+                .pointer(0)
+                .pointer(0)
+                .pointer(amaxes.getFirst())
+                .pointer(amaxes.getLast())
+                .pointer(findings.moments())
+                .pointer(sums)
+                .pointer(sums == 0 ? 0 : sums + x.rows() * Float.BYTES);
+        statistics.orElseGet(() -> StatisticsOrder.none(findings)).write(call);
+        Args args = runtime.args().struct(call.segment()).about(x.tensor());
+        long most = Math.min(tiles(kind, sides.straight(), sides.transposed()), mostBlocks);
+        long blocks = Math.clamp(STREAMS_A_PROCESSOR * runtime.device().processors(), 1, most);
+        int shared = TILE_COLS * TILE_COLS * (Float.SIZE + 2 * kind.bits()) / Byte.SIZE;
+        runtime.kernels().get("quantize_aligned", kernel.name()).launch(blocks, 1, 1, kernel.threads(), shared, args);
+    }
+
     private Struct call(DeviceMatrix x, Sides sides, long saturated, long amax, DeviceState state) {
         Struct call = first.clear().pointer(x.address()).i64(x.rows()).i64(x.cols());
         write(call, sides.straight(), sides.side(), state);
         write(call, sides.transposed(), sides.other(), state);
-        return call.flag(sides.separate())
+        CodeKind kind = CodeKind.of(sides.side().plane());
+        return call.i32(Math.toIntExact(tiles(kind, sides.straight(), sides.transposed())))
+                .i32((int) across(kind, sides.straight(), sides.transposed()))
+                .flag(sides.separate())
                 .flag(x.vector())
                 .pointer(runtime.stepInfo().address())
                 .i32((int) runtime.seed())
@@ -236,8 +286,11 @@ final class QuantizeKernels {
     /** {@return tiles that cover the codes of both orientations} */
     static long tiles(CodeKind kind, CodeSide.Target straight, CodeSide.Target transposed) {
         long down = Math.max(straight.paddedRows(), transposed.pitch(kind));
-        long across = Math.max(straight.pitch(kind), transposed.paddedRows());
-        return Math.ceilDiv(down, kind.tileRows()) * Math.ceilDiv(across, TILE_COLS);
+        return Math.ceilDiv(down, kind.tileRows()) * across(kind, straight, transposed);
+    }
+
+    private static long across(CodeKind kind, CodeSide.Target straight, CodeSide.Target transposed) {
+        return Math.ceilDiv(Math.max(straight.pitch(kind), transposed.paddedRows()), TILE_COLS);
     }
 
     private static void write(Struct call, CodeSide.Target target, CodeSide side, DeviceState state) {

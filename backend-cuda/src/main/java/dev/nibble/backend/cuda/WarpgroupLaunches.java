@@ -59,11 +59,10 @@ final class WarpgroupLaunches {
     /**
      * Multiplies bytes: a launch for each segment and term, which goes on from the sums of the one before.
      *
-     * @param rowWeights address of the weights of rows, [terms][m]; 0: none
      * @param out address of the result, [parts][m][n]
      * @param add whether it is added to
      */
-    void bytes(ProductPlan plan, long rowWeights, long out, boolean add) {
+    void bytes(ProductPlan plan, long out, boolean add) {
         long segments = plan.segmentsOfEachPart();
         long launches = segments * plan.terms().size();
         long elements = add && launches > 1 ? Math.multiplyExact(plan.m(), plan.n()) : 0; // else sums wait in out
@@ -73,18 +72,43 @@ final class WarpgroupLaunches {
             for (int launch = 0; launch < launches; launch++) {
                 int number = launch % plan.terms().size();
                 PlaneTerm term = plan.terms().get(number);
-                PlaneTerm.Side a = bytes.whole(term.a(), plan.m(), plan.k());
-                PlaneTerm.Side b = bytes.whole(term.b(), plan.n(), plan.k());
+                PlaneTerm.Side a = bytes.whole(term.a(), RowList.ALL, plan.m(), plan.k());
+                PlaneTerm.Side b = bytes.whole(term.b(), RowList.ALL, plan.n(), plan.k());
                 boolean last = launch == launches - 1;
                 arguments
-                        .terms(List.of(new PlaneTerm(a, b)))
-                        .rowWeights(rowWeights == 0 ? 0 : rowWeights + number * plan.m() * Float.BYTES)
                         .segment(launch / plan.terms().size() * plan.limit(), launch == 0 ? 0 : carry)
                         .out(last ? out : carry, last && add);
-                Layout layout = layout(plan, plan.k());
-                launch(plan, "gemm_sm90a", "gemm_int8_" + name(layout), layout, a, b, TensorMaps.Element.BYTES, 1);
+                launchBytes(plan, "gemm_int8_", a, b);
             }
         }
+    }
+
+    /**
+     * Multiplies the rows of bytes that were drawn: a launch for each segment and term, of that term's rows alone, which goes on
+     * from what is in the result.
+     *
+     * @param out address of the result, all zero
+     */
+    void drawn(ProductPlan plan, RowDraw draw, long out) {
+        long segments = plan.segmentsOfEachPart();
+        try (PlaneBytes bytes = new PlaneBytes(runtime, arguments)) {
+            for (int segment = 0; segment < segments; segment++) {
+                for (int number = 0; number < plan.terms().size(); number++) {
+                    PlaneTerm term = plan.terms().get(number);
+                    RowList rows = draw.ofTerm(number);
+                    PlaneTerm.Side a = bytes.whole(term.a(), rows, plan.m(), plan.k());
+                    PlaneTerm.Side b = bytes.whole(term.b(), RowList.ALL, plan.n(), plan.k());
+                    arguments.rowWeights(draw.weightsOfTerm(number)).rows(rows).segment(segment * plan.limit(), out);
+                    launchBytes(plan, "gemm_int8_drawn_", a, b);
+                }
+            }
+        }
+    }
+
+    private void launchBytes(ProductPlan plan, String function, PlaneTerm.Side a, PlaneTerm.Side b) {
+        arguments.terms(List.of(new PlaneTerm(a, b)));
+        Layout layout = layout(plan, plan.k());
+        launch(plan, "gemm_sm90a", function + name(layout), layout, a, b, TensorMaps.Element.BYTES, 1);
     }
 
     /** Multiplies bytes with block scales and masks. */
@@ -93,7 +117,8 @@ final class WarpgroupLaunches {
         try (PlaneBytes bytes = new PlaneBytes(runtime, arguments)) {
             List<PlaneTerm> terms = plan.terms().stream()
                     .map(term -> new PlaneTerm(
-                            bytes.whole(term.a(), plan.m(), plan.k()), bytes.whole(term.b(), plan.n(), plan.k())))
+                            bytes.whole(term.a(), RowList.ALL, plan.m(), plan.k()),
+                            bytes.whole(term.b(), RowList.ALL, plan.n(), plan.k())))
                     .toList();
             arguments.terms(terms);
             List<MemorySegment> maps = new ArrayList<>();

@@ -87,7 +87,7 @@ final class BenchmarkTable {
         check("step " + name, bf16 / millis, floor);
         double teraflops = result.size().operations() / millis / TERA;
         double tokens = result.size().tokens() / millis * 1e3;
-        steps.append("| %s | %s | %s | %s | %s | %s | %s | %s | %s |%n"
+        steps.append("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |%n"
                 .formatted(
                         result.size().name(),
                         result.quantizer(),
@@ -97,7 +97,9 @@ final class BenchmarkTable {
                         shown(bf16 / millis, "%.2f"),
                         floor > 0 ? shown(floor, "%.2f") : "",
                         shown(mixed / millis, "%.2f"),
-                        shown(result.peakBytes() / GIBI, "%.1f")));
+                        shown(result.predictedBytes() / GIBI, "%.2f"),
+                        shown(result.peakBytes() / GIBI, "%.2f"),
+                        shown(result.heldBytes() / GIBI, "%.2f")));
         kernels(name, result.kernels());
         Map<String, Object> tree = new LinkedHashMap<>();
         tree.put("model", result.size().name());
@@ -105,7 +107,9 @@ final class BenchmarkTable {
         tree.put("milliseconds", millis);
         put(tree, "ratioToBf16", bf16 / millis);
         put(tree, "ratioToMixed", mixed / millis);
+        tree.put("predictedPeakBytes", result.predictedBytes());
         tree.put("peakBytes", result.peakBytes());
+        tree.put("heldBytes", result.heldBytes());
         Map<String, Object> byKernel = new LinkedHashMap<>();
         result.kernels().forEach((kernel, time) -> byKernel.put(kernel, time.millis()));
         tree.put("millisecondsByKernel", byKernel);
@@ -181,7 +185,8 @@ final class BenchmarkTable {
 
                 ## Attention
 
-                Operands in BF16, with the rounding of FP32 to BF16. TFLOPS of what the mask leaves: half.
+                Operands in BF16, with the rounding of FP32 to BF16. TFLOPS of what the mask leaves: half. Bound by `mma.sync`, which reaches 0.6 to 0.7
+                of what a warpgroup's instructions do, and by the exponentials between two products.
 
                 | pass | shape | ms | TFLOPS | floor |
                 |---|---|---|---|---|
@@ -199,10 +204,12 @@ final class BenchmarkTable {
 
                 Forward, backward, clipping by the norm, AdamW; FP32 parameters and moments; attention in BF16, head in BF16 (fp32: in FP32). 124M: 12
                 layers, 768 wide, 16 x 1024 tokens; 1.0B: 16 layers, 2048 wide, 8 x 1024; 2.4B-wide: 8 layers, 4096 wide, 4 x 2048; vocabulary 50304.
-                Ratios are to PyTorch's compiled step of the same run: all of it BF16, and with FP32 parameters (mixed).
+                Ratios are to PyTorch's compiled step of the same run: all of it BF16, and with FP32 parameters (mixed). Memory in GiB: the peak as
+                predicted from shapes, without what operations work in; the peak of live tensors; what was taken from the device, gaps included.
+                What bounds a step: see where its time goes.
 
-                | model | quantizer | ms | tokens/s | TFLOPS | ratio | floor | ratio to mixed | peak GiB |
-                |---|---|---|---|---|---|---|---|---|
+                | model | quantizer | ms | tokens/s | TFLOPS | ratio | floor | ratio to mixed | predicted | live | held |
+                |---|---|---|---|---|---|---|---|---|---|---|
                 """);
         page.append(steps);
         if (!quantize.isEmpty()) {
@@ -210,7 +217,8 @@ final class BenchmarkTable {
 
                             ## Quantization
 
-                            Both orientations in one pass; bytes of the input and of the codes, as a share of a copy of the same run.
+                            Both orientations in one pass; bytes of the input and of the codes, as a share of a copy of the same run. Bound by memory,
+                            and where codes are drawn by the random numbers.
 
                             """).append(quantize);
         }

@@ -14,7 +14,7 @@ class BenchmarkTableTests {
     private static StepTimes.Result step(double millis) {
         Map<String, KernelTimes.Time> kernels =
                 Map.of("gemm_sm90a.x", new KernelTimes.Time(4, 3), "norm.y", new KernelTimes.Time(2, 1));
-        return new StepTimes.Result(SIZE, "int8-row", millis, 1L << 30, 5, kernels);
+        return new StepTimes.Result(SIZE, "int8-row", millis, 1L << 30, 5L << 28, 3L << 29, 5, kernels);
     }
 
     @Test
@@ -46,6 +46,7 @@ class BenchmarkTableTests {
         BenchmarkTable table = new BenchmarkTable();
         table.step(step(50), 20, 30, 0);
         String page = table.markdown();
+        assertTrue(page.contains("| 1.00 | 1.25 | 1.50 |"), page);
         assertTrue(page.contains("By kind: products 3.0 ms, the rest 1.0 ms."), page);
         assertTrue(
                 page.indexOf("| gemm_sm90a.x | 4 | 3.00 | 0.75 |") < page.indexOf("| norm.y | 2 | 1.00 | 0.25 |"),

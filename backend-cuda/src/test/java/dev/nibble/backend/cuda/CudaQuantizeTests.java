@@ -21,6 +21,7 @@ import dev.nibble.testkit.data.SpecTable;
 import dev.nibble.testkit.data.SpecialValues;
 import dev.nibble.testkit.run.Rig;
 import dev.nibble.testkit.run.StoredTensor;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
@@ -234,6 +235,30 @@ class CudaQuantizeTests {
                                     new ScaleRule.Sawb(12.1f, 12.2f, 7, -7, 7),
                                     Rounding.STOCHASTIC))),
                     x);
+        }
+        duel.noFailures();
+    }
+
+    /** Several tiles of matrices whose rows begin on 16 bytes: all kinds of scales, with groups that are 0 or not finite. */
+    @Test
+    void tilesOfAlignedRowsEqualThePlainCode() {
+        Matrix normal = Matrix.normal(4, 390, 516, 1).map((row, col, v) -> row == 200 || col == 129 ? -0.0f : v);
+        Matrix bad = normal.with(516 * 300 + 40, Float.NaN).with(516 * 7 + 500, Float.NEGATIVE_INFINITY);
+        for (Granularity granularity :
+                List.of(QuantizeDuel.TENSOR, QuantizeDuel.ROW, new Granularity.PerBlock(1, 128))) {
+            List<PlaneSpec> planes = new ArrayList<>(QuantizeDuel.planes(granularity));
+            for (DType format : List.of(DType.E4M3, DType.E5M2)) {
+                for (Rounding rounding : List.of(Rounding.NEAREST_EVEN, Rounding.STOCHASTIC)) {
+                    planes.add(PlaneSpec.value(format, granularity, new ScaleRule.AmaxOverTop(), rounding));
+                    planes.add(PlaneSpec.value(format, granularity, new ScaleRule.TopOverAmax(false), rounding));
+                }
+            }
+            for (PlaneSpec plane : planes) {
+                QuantizeSpec spec = QuantizeSpec.both(Role.GRAD_OUTPUT, List.of(plane));
+                duel.compare(spec, normal);
+                duel.compare(spec, bad);
+                duel.compare(spec, normal.map((_, _, v) -> v * 1e-37f)); // groups too small for a scale
+            }
         }
         duel.noFailures();
     }

@@ -3,6 +3,7 @@ package dev.nibble.backend.cuda;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
@@ -26,6 +27,7 @@ import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Role;
+import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import dev.nibble.testkit.data.Bits;
 import dev.nibble.testkit.data.Matrix;
@@ -139,6 +141,41 @@ class CudaSamplingTests {
         }
     }
 
+    /** Products too large for the plain code: by warpgroups, and by warps, which are compared with it elsewhere. */
+    @Test
+    void drawnRowsOfManyTilesHaveTheSameBitsByWarpgroupsAndByWarps() {
+        assumeTrue(WarpgroupLaunches.available(backend.runtime()), "no warpgroups here");
+        int tokens = 128 * backend.runtime().device().processors() / 3; // four tiles across: more tiles than processors
+        int outputs = 1024;
+        int features = 2208; // long enough for wide tiles
+        List<PlaneSpec> planes = PlaneSpec.digits(SplitMode.UNBIASED);
+        GemmSpec gemm = gemm(Product.GRAD_INPUT, Sampling.LEVERAGE, planes.size());
+        Matrix x = Matrix.normal(1, tokens, features, 1).map((row, _, v) -> Math.scalb(v, -(row * 7 % 9)));
+        Matrix w = Matrix.normal(3, features, outputs, 1);
+        actual.in(CONTEXT, scope -> {
+            List<PlaneSpec> int4 = List.of(SpecTable.tensor(DType.INT4));
+            CudaOperand a = CudaOperand.of(
+                    quantized(backend, scope, Role.GRAD_OUTPUT, planes, actual.tensor(x), Product.GRAD_INPUT));
+            CudaOperand b =
+                    CudaOperand.of(quantized(backend, scope, Role.WEIGHT, int4, actual.tensor(w), Product.GRAD_INPUT));
+            RowDraw draw = new CudaSampling(backend.runtime()).rows(scope, gemm, SITE, a, b);
+            ProductPlan plan = ProductPlan.of(gemm, a, b);
+            CudaDevice device = backend.runtime().device();
+            GemmLaunches launches = new GemmLaunches(backend.runtime(), device.processors(), device.largestShared());
+            List<float[]> results = new ArrayList<>();
+            for (GemmKind kind : List.of(GemmKind.INT8_MMA, GemmKind.INT8_WGMMA)) {
+                CudaTensor d = CudaScope.of(scope).allocate("d", DType.FP32, Shape.of(tokens, outputs));
+                launches.drawn(plan, kind, draw, d.address());
+                results.add(floats(d.address(), tokens * outputs));
+            }
+            Bits.assertSame("by warpgroups", results.getFirst(), results.getLast());
+            int kept = ints(draw.union().count(), 1)[0];
+            assertTrue(kept > tokens / 4 && kept < tokens, kept + " of " + tokens + " rows are kept");
+            assertTrue(backend.runtime().kernels().names().contains("gemm_sm90a.gemm_int8_drawn_wide"));
+            return draw;
+        });
+    }
+
     private void assertRows(float[][] expected, RowDraw draw, int tokens) {
         int terms = expected.length;
         float[] weights = floats(draw.weights(), terms * tokens); // [terms][tokens]
@@ -155,8 +192,8 @@ class CudaSamplingTests {
             Arrays.stream(kept).forEach(row -> any[row] = true);
         }
         int[] union = IntStream.range(0, tokens).filter(row -> any[row]).toArray();
-        assertEquals(union.length, ints(draw.unionCount(), 1)[0]);
-        int[] found = ints(draw.union(), tokens);
+        assertEquals(union.length, ints(draw.union().count(), 1)[0]);
+        int[] found = ints(draw.union().list(), tokens);
         assertArrayEquals(union, Arrays.copyOf(found, union.length));
         assertTrue(Arrays.stream(found, union.length, tokens).allMatch(row -> row == -1));
     }
@@ -205,31 +242,6 @@ class CudaSamplingTests {
             assertEquals(expected.get(i).term(), found.get(i).term());
             assertEquals(expected.get(i).exponent(), found.get(i).exponent());
             assertArrayEquals(expected.get(i).tokens(), found.get(i).tokens());
-        }
-    }
-
-    @Test
-    void rowsOfZerosAreLeftOut() {
-        int tokens = 129;
-        Matrix dy = gradient(tokens);
-        for (Product product : List.of(Product.GRAD_INPUT, Product.GRAD_WEIGHT)) {
-            List<PlaneSpec> planes = PlaneSpec.digits(SplitMode.UNBIASED);
-            GemmSpec gemm = gemm(product, Sampling.NONZERO_ROWS, planes.size());
-            long[][] norms = plain.in(CONTEXT, scope -> {
-                HostOperand a = HostOperand.of(
-                        quantized(plain.backend(), scope, Role.GRAD_OUTPUT, planes, plain.tensor(dy), product));
-                return product == Product.GRAD_INPUT ? RowNorms.alongContraction(a) : RowNorms.alongRows(a);
-            });
-            int[] kept = IntStream.range(0, tokens)
-                    .filter(row -> norms[0][row] + norms[1][row] > 0)
-                    .toArray();
-            actual.in(CONTEXT, scope -> {
-                Operand a = quantized(backend, scope, Role.GRAD_OUTPUT, planes, actual.tensor(dy), product);
-                RowUnion union = new CudaSampling(backend.runtime()).nonZero(scope, gemm, SITE, CudaOperand.of(a));
-                assertEquals(kept.length, ints(union.unionCount(), 1)[0]);
-                assertArrayEquals(kept, Arrays.copyOf(ints(union.union(), tokens), kept.length));
-                return union;
-            });
         }
     }
 }

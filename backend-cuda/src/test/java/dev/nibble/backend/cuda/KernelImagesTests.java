@@ -15,11 +15,13 @@ import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class KernelImagesTests {
+    private static final String DEVICE_LINE = "- device: ";
     private static final long MOST_BYTES = 3 << 20; // of the kernels in the repository
 
     private static Path module() {
@@ -91,6 +93,36 @@ class KernelImagesTests {
         Files.writeString(page, table.markdown());
         assertEquals(List.of(), outdated(results, "beef"));
         assertEquals(List.of("benchmarks.md"), outdated(results, "cafe"));
+    }
+
+    /** {@return pages in folders that are not named for the device that they tell of} */
+    private static List<String> strangers(Path results) throws IOException {
+        List<String> strangers = new ArrayList<>();
+        try (Stream<Path> pages = Files.walk(results, 2)) {
+            for (Path page :
+                    pages.filter(file -> file.toString().endsWith(".md")).toList()) {
+                String folder =
+                        page.resolveSibling(".").normalize().getFileName().toString();
+                boolean other = Files.readAllLines(page).stream()
+                        .filter(line -> line.startsWith(DEVICE_LINE))
+                        .anyMatch(line -> !line.toLowerCase(Locale.ROOT).contains(folder));
+                if (other) {
+                    strangers.add(folder + '/' + page.getFileName());
+                }
+            }
+        }
+        return strangers;
+    }
+
+    @Test
+    void devicesDoNotShareAFolder(@TempDir Path folder) throws IOException {
+        assertEquals(List.of(), strangers(module().resolveSibling("bench").resolve("results")));
+        BenchmarkTable table = new BenchmarkTable();
+        table.fact("device", "NVIDIA H200, 580.1");
+        for (String name : List.of("h100", "h200")) {
+            Files.writeString(Files.createDirectory(folder.resolve(name)).resolve("benchmarks.md"), table.markdown());
+        }
+        assertEquals(List.of("h100/benchmarks.md"), strangers(folder));
     }
 
     @Test

@@ -1,7 +1,10 @@
 package dev.nibble.backend.cuda;
 
 import dev.nibble.backend.cuda.TrainingStep.Size;
+import dev.nibble.models.memory.ShapeBackend;
 import dev.nibble.spi.BackendOptions;
+import dev.nibble.spi.MemoryLayout;
+import dev.nibble.spi.MemoryUse;
 import dev.nibble.tensor.DType;
 import java.util.Arrays;
 import java.util.List;
@@ -13,6 +16,7 @@ final class StepTimes {
     private static final System.Logger LOG = System.getLogger("nibble.times");
     private static final int WARM_UP = 4; // fresh plans, then graphs
     private static final int REPEATS = 3;
+    private static final int SHAPE_STEPS = 2; // the first, and one that finds what it left
     private static final double NANOS = 1e-6; // milliseconds
 
     /** The models. */
@@ -25,7 +29,9 @@ final class StepTimes {
      * What was measured.
      *
      * @param millis of a step
-     * @param peakBytes of the device
+     * @param predictedBytes the peak, from shapes alone
+     * @param peakBytes the largest sum of live tensors
+     * @param heldBytes taken from the device
      * @param loss of the last step
      * @param kernels the kernels of one more step, not from graphs
      */
@@ -33,7 +39,9 @@ final class StepTimes {
             Size size,
             String quantizer,
             double millis,
+            long predictedBytes,
             long peakBytes,
+            long heldBytes,
             float loss,
             Map<String, KernelTimes.Time> kernels) {}
 
@@ -42,6 +50,17 @@ final class StepTimes {
     private static CudaBackend open(String quantizer) {
         DType attention = quantizer.equals("fp32") ? DType.FP32 : DType.BF16;
         return (CudaBackend) new CudaBackendProvider().open(new BackendOptions(0, 0, false, attention));
+    }
+
+    /** {@return the most bytes of tensors in a step, without what operations work in} */
+    static long predicted(Size size, String quantizer, MemoryLayout layout) {
+        ShapeBackend shapes = new ShapeBackend(layout);
+        try (TrainingStep step = new TrainingStep(shapes, size, quantizer)) {
+            for (int i = 0; i < SHAPE_STEPS; i++) {
+                step.run();
+            }
+            return shapes.memory().peakBytes();
+        }
     }
 
     static Result measure(Size size, String quantizer) {
@@ -60,11 +79,20 @@ final class StepTimes {
                 millis[i] = (System.nanoTime() - begin) * NANOS / 2;
             }
             Arrays.sort(millis);
-            long peak = backend.memory().peakBytes();
+            MemoryUse memory = backend.memory();
+            long predicted = predicted(size, quantizer, backend.memoryLayout());
             float loss = step.loss();
             try (KernelTimes times = new KernelTimes(backend.runtime().stream())) {
                 step.run();
-                return new Result(size, quantizer, millis[REPEATS / 2], peak, loss, times.take());
+                return new Result(
+                        size,
+                        quantizer,
+                        millis[REPEATS / 2],
+                        predicted,
+                        memory.peakBytes(),
+                        memory.heldBytes(),
+                        loss,
+                        times.take());
             }
         }
     }

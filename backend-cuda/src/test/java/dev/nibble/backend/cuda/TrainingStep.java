@@ -1,10 +1,11 @@
 package dev.nibble.backend.cuda;
 
-import dev.nibble.models.layers.Llama;
-import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.layers.Decoder;
+import dev.nibble.models.layers.DecoderShape;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.Optimizer;
 import dev.nibble.spi.AdamW;
+import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -23,8 +24,8 @@ final class TrainingStep implements AutoCloseable {
      * @param sequence tokens of each
      */
     record Size(String name, int layers, int width, int heads, int hidden, int vocabulary, int batch, int sequence) {
-        LlamaShape shape() {
-            return new LlamaShape(vocabulary, width, heads, hidden, layers, false);
+        DecoderShape shape() {
+            return new DecoderShape(vocabulary, width, heads, hidden, layers, false);
         }
 
         int tokens() {
@@ -40,24 +41,25 @@ final class TrainingStep implements AutoCloseable {
         }
     }
 
-    private final CudaBackend backend;
+    private final Backend backend;
     private final Size size;
-    private final Llama model;
+    private final Decoder model;
     private final Optimizer optimizer;
     private final Tensor ids;
     private final Tensor targets;
     private final Tensor loss;
     private int step;
 
-    TrainingStep(CudaBackend backend, Size size, String quantizer) {
+    TrainingStep(Backend backend, Size size, String quantizer) {
         this.backend = backend;
         this.size = size;
         String head = quantizer.equals("fp32") ? quantizer : "bf16";
-        model = new Llama(
+        model = new Decoder(
                 backend,
                 size.shape(),
                 0,
-                layer -> ProductTimes.quantizer(layer.site().name().equals(LlamaShape.HEAD) ? head : quantizer, layer));
+                layer -> ProductTimes.quantizer(
+                        layer.site().name().equals(DecoderShape.HEAD) ? head : quantizer, layer));
         optimizer = new Optimizer(backend, new AdamW(0.9f, 0.95f, 1e-8f, 0.1f), 1f, model.parameters());
         ids = tokens("ids", 1);
         targets = tokens("targets", 2);
@@ -78,9 +80,9 @@ final class TrainingStep implements AutoCloseable {
         try (StepScope scope = backend.beginStep(StepContext.train(step, 1e-4f))) {
             optimizer.zeroGradients(scope);
             backend.neural().zero(scope, loss);
-            try (Tensor logits = model.forward(scope, ids, size.batch())) {
+            try (Tensor logits = model.forward(scope, ids, ids, size.batch())) {
                 backend.neural().crossEntropy(scope, logits, targets, loss, 1, true);
-                model.backward(scope, ids, logits);
+                model.backward(scope, ids, ids, logits);
             }
             model.linears().forEach(QuantizedLayer::releaseWeight);
             optimizer.step(scope);
