@@ -10,6 +10,7 @@ module dev.nibble.cli {
     requires info.picocli;
     requires java.management; // time of a thread on a processor
     requires me.tongfei.progressbar;
+    requires org.apache.commons.statistics.distribution;
     requires org.slf4j; // as gson
 
     opens dev.nibble.cli to

@@ -55,7 +55,8 @@ class ModuleGraphTests {
                             "ai.djl.tokenizers",
                             "com.google.gson",
                             "org.slf4j",
-                            "me.tongfei.progressbar"));
+                            "me.tongfei.progressbar",
+                            "org.apache.commons.statistics.distribution"));
 
     @Test
     void modulesRequireExactlyWhatIsAllowed() {

@@ -1,9 +1,11 @@
 package dev.nibble.cli;
 
+import dev.nibble.error.NotAvailableException;
 import dev.nibble.gemm.Product;
 import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.BackendChoice;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.OptionValues;
@@ -45,12 +47,24 @@ final class BackendChecks {
                     (availability.available() ? "available: " : "not available: ") + availability.reason(),
                     false));
         }
+        checks.add(choice());
         List<String> problems = new ArrayList<>(backends.problems());
         problems.addAll(quantizers.problems());
         problems.forEach(problem -> checks.add(new Check("plug-in", Check.Status.WARN, problem, false)));
         checks.addAll(formats(quantizers));
         checks.add(rates());
         return checks;
+    }
+
+    /** What {@code --backend auto} takes here, and why. */
+    private static Check choice() {
+        try {
+            BackendChoice choice = BackendChoice.of(BackendChoice.AUTO);
+            String detail = "takes " + choice.provider().name() + ": " + choice.reason();
+            return new Check("backend auto", Check.Status.OK, detail, false);
+        } catch (NotAvailableException e) {
+            return new Check("backend auto", Check.Status.FAIL, e.getMessage(), true);
+        }
     }
 
     /** A product of each kind, long enough to be compiled: a kernel that is far too slow shows here. */

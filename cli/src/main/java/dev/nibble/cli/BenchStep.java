@@ -2,8 +2,8 @@ package dev.nibble.cli;
 
 import dev.nibble.models.data.ByteText;
 import dev.nibble.models.data.TextBatches;
-import dev.nibble.models.layers.Llama;
-import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.layers.Decoder;
+import dev.nibble.models.layers.DecoderShape;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.LanguageModelWorkload;
 import dev.nibble.models.train.Optimizer;
@@ -24,7 +24,8 @@ final class BenchStep implements Runnable, AutoCloseable {
     private static final int LAYERS = 8;
     private static final int TOKENS = 256;
     private static final int FRESH_STEPS = 3;
-    private static final LlamaShape SHAPE = new LlamaShape(ByteText.VOCABULARY, WIDTH, HEADS, HIDDEN, LAYERS, false);
+    private static final DecoderShape SHAPE =
+            new DecoderShape(ByteText.VOCABULARY, WIDTH, HEADS, HIDDEN, LAYERS, false);
 
     private final Backend backend;
     private final LanguageModelWorkload workload;
@@ -34,14 +35,20 @@ final class BenchStep implements Runnable, AutoCloseable {
     private long savedBytes;
 
     BenchStep(Backend backend, String quantizer) {
+        this(backend, quantizer, SHAPE, TOKENS);
+    }
+
+    /** Makes the step of another model. */
+    BenchStep(Backend backend, String quantizer, DecoderShape shape, int tokens) {
         this.backend = backend;
-        Llama model = new Llama(
+        Decoder model = new Decoder(
                 backend,
-                SHAPE,
+                shape,
                 0,
-                layer -> BenchLayer.quantizer(layer.site().name().equals(LlamaShape.HEAD) ? "fp32" : quantizer, layer));
-        TextBatches batches = new TextBatches(ByteText.bundled(), 0, 1, TOKENS);
-        workload = new LanguageModelWorkload(backend, model, batches, 1, TOKENS, 1);
+                layer -> BenchLayer.quantizer(
+                        layer.site().name().equals(DecoderShape.HEAD) ? "fp32" : quantizer, layer));
+        TextBatches batches = new TextBatches(ByteText.bundled(), 0, 1, tokens);
+        workload = new LanguageModelWorkload(backend, model, batches, 1, tokens, 1);
         optimizer = new Optimizer(backend, new AdamW(0.9f, 0.95f, 1e-8f, 0.1f), 1f, workload.parameters());
         loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE);
         for (int i = 0; i < FRESH_STEPS; i++) {

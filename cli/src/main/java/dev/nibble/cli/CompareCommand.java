@@ -75,6 +75,9 @@ final class CompareCommand implements Action {
     RunOptions options;
 
     @Mixin
+    ErrorOption errors;
+
+    @Mixin
     OutOption out;
 
     @Mixin
@@ -92,6 +95,7 @@ final class CompareCommand implements Action {
         RunOptions.Chosen chosen = options.chosen(runs, problems);
         List<QuantizerChoice> choices = choices(chosen.quantizer(), problems);
         List<RunConfig> plan = plan(chosen.config(), choices, problems);
+        errors.check(problems);
         RunOptions.check(runs, chosen, choices, problems);
         Path folder = OutFolder.prepare(out.folder, "compare", RECORD);
         terminal.interruption().saveBeforeEnd();
@@ -157,7 +161,7 @@ final class CompareCommand implements Action {
 
     private List<FinishedRun> runAll(
             Runs runs, Terminal terminal, List<String> command, Path folder, List<RunConfig> plan) {
-        RunSession session = new RunSession(runs, terminal, common, command);
+        RunSession session = new RunSession(runs, terminal, common, command, errors.every);
         List<FinishedRun> finished = new ArrayList<>();
         Set<String> taken = new TreeSet<>();
         save(folder, command, finished, plan.size());

@@ -1,10 +1,10 @@
 package dev.nibble.cli;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.models.checkpoint.Checkpoint;
 import dev.nibble.models.checkpoint.CodeFormat;
 import dev.nibble.models.checkpoint.ModelExport;
-import dev.nibble.models.files.AtomicFile;
 import dev.nibble.models.safetensors.ElementType;
 import dev.nibble.spi.Names;
 import java.nio.file.Path;
@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -27,10 +28,13 @@ import picocli.CommandLine.Parameters;
         footer = {
             "",
             "Example: the newest checkpoint of a run, for Hugging Face's transformers",
-            "  nibble export my-run --out model.safetensors --dtype bf16",
+            "  nibble export my-run --out my-model --dtype bf16",
             "",
-            "A Llama-style decoder (preset text) gets the names of LlamaForCausalLM, with q, k, v and gate, up apart; the",
-            "metadata 'config' holds the text for its config.json. Other models keep the names of the checkpoint.",
+            "A Llama-style decoder (preset text) gets the names of LlamaForCausalLM, with q, k, v and gate, up apart; a GPT-2-style",
+            "one those of GPT2LMHeadModel, the matrices of its blocks as [in, out]; an encoder (presets classify, tag) those of",
+            "BertForTokenClassification. Other models keep the names of the checkpoint.",
+            "A folder gets model.safetensors, config.json and, if it is known, tokenizer.json; a name that ends with .safetensors",
+            "is the weights alone, whose metadata 'config' holds the text for a config.json.",
             "With --format, NAME has codes (int4: NAME_packed, the even column in the lower half of a byte) and NAME_scale",
             "one scale a row: value = code * scale. Embedding, norms and head stay as --dtype says."
         })
@@ -44,7 +48,11 @@ final class ExportCommand implements Action {
                     "A checkpoint (my-run/checkpoints/step-000100), or the folder of a run, for its newest whole checkpoint.")
     Path source;
 
-    @Option(names = "--out", paramLabel = "F.safetensors", required = true, description = "The file to write.")
+    @Option(
+            names = "--out",
+            paramLabel = "OUT",
+            required = true,
+            description = "A folder, or a file that ends with .safetensors.")
     Path out;
 
     @Option(
@@ -75,19 +83,22 @@ final class ExportCommand implements Action {
                 .orElseThrow(() -> new IllegalArgumentException(
                         "--dtype is '" + dtype + "'; " + Names.suggest(dtype, TYPES.keySet())));
         Optional<CodeFormat> codes = format.map(ExportCommand::codeFormat);
-        AtomicFile.requireWritable(out);
+        ModelExport.requireWritable(out);
         Checkpoint checkpoint = CheckpointArgument.find(source, terminal);
         ModelExport export = ModelExport.write(checkpoint, type, codes, out);
-        String names = export.huggingFace() ? "Hugging Face's names for a Llama" : "the names of the checkpoint";
+        String names = export.family()
+                .map(family -> "Hugging Face's names for a " + family)
+                .orElse("the names of the checkpoint");
         String text = "%s: %s tensors, %s parameters as %s, with %s, from %s%n"
                 .formatted(
-                        out,
+                        export.files().stream().map(Path::toString).collect(Collectors.joining(", ")),
                         Figures.count(export.tensors()),
                         Figures.count(export.parameters()),
                         dtype + codes.map(c -> " and " + c.label() + " codes").orElse(""),
                         names,
                         checkpoint.path());
-        return Answer.done(json(export), text);
+        String notices = export.notices().stream().map("%s%n"::formatted).collect(Collectors.joining());
+        return Answer.done(json(export), text + notices);
     }
 
     private static CodeFormat codeFormat(String label) {
@@ -106,7 +117,9 @@ final class ExportCommand implements Action {
         json.put("out", out.toString());
         json.put("dtype", dtype);
         format.ifPresent(codes -> json.put("format", codes));
-        json.put("huggingFaceNames", export.huggingFace());
+        json.put("huggingFaceNames", export.family().isPresent());
+        ArrayNode files = json.putArray("files");
+        export.files().forEach(file -> files.add(file.toString()));
         json.put("tensors", export.tensors());
         json.put("parameters", export.parameters());
         return json;

@@ -25,7 +25,8 @@ record MemoryTable(List<FinishedRun> runs) {
                         + "<h2>Memory</h2>\n"
                         + "<p class=\"note\">Predicted from shapes and plans before the first step; measured by the"
                         + " backend's allocator at the end of the first forward pass, the peak over the run. What"
-                        + " operations work in, and the padding of a device, are not predicted.</p>\n"
+                        + " operations work in is not predicted. Held of the device: the peak with the gaps between"
+                        + " tensors and what waits to be used again.</p>\n"
                         + tables + "</section>\n";
     }
 

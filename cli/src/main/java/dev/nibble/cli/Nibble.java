@@ -86,10 +86,13 @@ public final class Nibble {
     private static CommandLine commandLine() {
         CommandLine line = new CommandLine(new Nibble())
                 .addSubcommand(new CompareCommand())
+                .addSubcommand(new LadderCommand())
                 .addSubcommand(new TrainCommand())
                 .addSubcommand(new RecipeCommand())
+                .addSubcommand(new GenerateCommand())
                 .addSubcommand(new ExportCommand())
                 .addSubcommand(new DiagnoseCommand())
+                .addSubcommand(new DataCommand())
                 .addSubcommand(new InspectCommand())
                 .addSubcommand(new GemmCommand())
                 .addSubcommand(new BenchCommand())

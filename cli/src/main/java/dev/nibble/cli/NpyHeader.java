@@ -172,6 +172,10 @@ record NpyHeader(String descr, boolean fortranOrder, List<Long> shape) {
                 }
                 if (end > 0) {
                     String value = text.substring(at + 1, end);
+                    if (value.chars().anyMatch(c -> c < ' ')) {
+                        throw new IllegalArgumentException(
+                                "has a damaged header: a text with a tab or line end stands at character " + at);
+                    }
                     at = end + 1;
                     return value;
                 }

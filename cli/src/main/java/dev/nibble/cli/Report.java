@@ -7,6 +7,7 @@ import dev.nibble.models.LayerTelemetry;
 import dev.nibble.models.RunResult;
 import dev.nibble.models.StepRecord;
 import dev.nibble.report.ExecutionRow;
+import dev.nibble.spi.BackendChoice;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -53,6 +54,8 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         slots.put("style", resource("report.css"));
         slots.put("results", results());
         slots.put("fallback", hasFallback() ? resource("fallback.html") : "");
+        slots.put("events", new EventTable(runs).html());
+        slots.put("errors", runs.stream().allMatch(run -> run.errors().isEmpty()) ? "" : resource("errors.html"));
         slots.put("memory", new MemoryTable(runs).html());
         slots.put("execution", execution());
         slots.put("configuration", configuration());
@@ -153,7 +156,11 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         facts.put(
                 "quantizer",
                 String.join(", ", runs.stream().map(FinishedRun::label).toList()));
-        facts.put("backend", facts.get("backend") + " (" + devices() + ")");
+        String backend = facts.get("backend");
+        String why = backend.equals(BackendChoice.AUTO)
+                ? "; " + BackendChoice.of(backend).reason()
+                : "";
+        facts.put("backend", backend + " (" + devices() + why + ")");
         return facts(facts);
     }
 
@@ -218,7 +225,33 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
         json.set(
                 "layers",
                 layers(result.telemetry().stream().filter(Report::fellBack).toList()));
+        json.set("errors", errors(run.errors()));
         return json;
+    }
+
+    private static ArrayNode errors(List<LayerError> errors) {
+        Map<List<String>, List<LayerError>> byOperand = new LinkedHashMap<>();
+        errors.forEach(error -> byOperand
+                .computeIfAbsent(List.of(error.layer(), error.role().label()), _ -> new ArrayList<>())
+                .add(error));
+        ArrayNode operands = Json.array();
+        byOperand.forEach((operand, rows) -> {
+            ObjectNode json =
+                    operands.addObject().put("name", operand.getFirst()).put("operand", operand.getLast());
+            ArrayNode steps = json.putArray("steps");
+            ArrayNode snr = json.putArray("snr");
+            ArrayNode zeros = json.putArray("zeros");
+            ArrayNode saturated = json.putArray("saturated");
+            int stride = Math.max(1, Math.ceilDiv(rows.size(), LAYER_POINTS));
+            for (int i = 0; i < rows.size(); i += stride) {
+                LayerError row = rows.get(i);
+                steps.add(row.step());
+                Json.add(snr, row.snrDb());
+                Json.add(zeros, 100 * row.zeros());
+                Json.add(saturated, 100 * row.saturated());
+            }
+        });
+        return operands;
     }
 
     /** A long curve as the means of equal stretches: a screen has no more points, and the page stays small. */

@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import dev.nibble.models.GuardAction;
 import dev.nibble.models.RunResult;
 import dev.nibble.models.train.TaskKind;
 import java.util.ArrayList;
@@ -20,6 +21,12 @@ final class ResultTable {
         List<String> columns = new ArrayList<>(List.of("quantizer", "train loss", "validation loss", "gap to fp32"));
         if (kind.hasAccuracy()) {
             columns.add("accuracy");
+        }
+        if (kind == TaskKind.TAGGING) {
+            columns.add("entity F1");
+        }
+        if (kind == TaskKind.LANGUAGE_MODEL) {
+            columns.addAll(List.of("perplexity", "bits/byte"));
         }
         columns.addAll(List.of(kind.unit() + "/s", "seconds", "peak memory", "saved activations"));
         return columns;
@@ -53,6 +60,13 @@ final class ResultTable {
         if (result.kind().hasAccuracy()) {
             cells.add(accuracy(result));
         }
+        if (result.kind() == TaskKind.TAGGING) {
+            cells.add(percent(result.score("entityF1")));
+        }
+        if (result.kind() == TaskKind.LANGUAGE_MODEL) {
+            cells.add(Figures.fixed(result.score(TaskKind.PERPLEXITY), 3));
+            cells.add(Figures.fixed(result.score(TaskKind.BITS_PER_BYTE), 4));
+        }
         cells.addAll(List.of(
                 Double.isFinite(result.unitsPerSecond())
                         ? Figures.count(Math.round(result.unitsPerSecond()))
@@ -64,17 +78,34 @@ final class ResultTable {
     }
 
     private static String accuracy(RunResult result) {
-        double percent = 100 * result.finalValidationAccuracy();
+        return percent(result.finalValidationAccuracy());
+    }
+
+    private static String percent(double share) {
+        double percent = 100 * share;
         return Figures.fixed(percent, 2) + (Double.isNaN(percent) ? "" : " %");
     }
 
     /** {@return why a run has no full row; empty if it has} */
     static String remark(FinishedRun run) {
         if (run.completed()) {
+            List<String> parts = new ArrayList<>();
             int skipped = run.result().skippedSteps();
-            return skipped == 0 ? "" : skipped + " steps skipped: not finite";
+            if (skipped > 0) {
+                parts.add(skipped + " steps skipped");
+            }
+            count(run, GuardAction.ROLLBACK, "%d times rolled back").ifPresent(parts::add);
+            count(run, GuardAction.BACKOFF, "%d times layers backed off").ifPresent(parts::add);
+            return String.join(", ", parts);
         }
         return run.result().status().label() + " after " + run.result().steps() + " steps: " + run.message();
+    }
+
+    private static Optional<String> count(FinishedRun run, GuardAction action, String words) {
+        long times = run.result().events().stream()
+                .filter(event -> event.action() == action)
+                .count();
+        return times == 0 ? Optional.empty() : Optional.of(words.formatted(times));
     }
 
     /** {@return a run in one line, with its units} */

@@ -36,7 +36,7 @@ final class RunOptions {
             names = "--data",
             paramLabel = "PATH",
             description = "Data of the preset, as --set data.path: for images a folder with IDX files, for text a"
-                    + " file, for classify a .csv, .tsv or .jsonl.")
+                    + " folder or a file, for classify a .csv, .tsv or .jsonl, for tag a .conll or .jsonl.")
     Optional<Path> data;
 
     @Option(
@@ -62,7 +62,8 @@ final class RunOptions {
             paramLabel = "PATH=VALUE",
             description =
                     "Replaces a setting of the preset, as in --set model.layers=2; or the quantizer of the layers that"
-                            + " a pattern matches, as in --set 'layers.blocks.*.mlp.down=fp8': the last match wins. Repeatable;"
+                            + " a pattern matches, as in --set 'layers.blocks.*.mlp.down=fp8': the last match wins; from step 400 on with"
+                            + " --set 'layers.blocks.*@400=bf16'. Repeatable;"
                             + " nibble train --help lists settings and layers.")
     List<String> settings = new ArrayList<>();
 
@@ -79,7 +80,9 @@ final class RunOptions {
     @Option(
             names = "--nonfinite",
             paramLabel = "POLICY",
-            description = "When NaN or infinity turns up: stop the run, or skip the step (default: stop).")
+            description =
+                    "When NaN or infinity turns up: stop the run, skip the step, backoff (skip it, and let the layer go on under"
+                            + " a safer quantizer) or rollback (to a checkpoint from before) (default: stop); docs/guard.md.")
     Optional<String> nonFinite;
 
     @Option(

@@ -1,6 +1,7 @@
 package dev.nibble.cli;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.nibble.error.NibbleException;
 import dev.nibble.models.QuantizerChoice;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.RunFolder;
@@ -66,6 +67,9 @@ final class TrainCommand implements Action {
     RunOptions options;
 
     @Mixin
+    ErrorOption errors;
+
+    @Mixin
     OutOption out;
 
     @Option(
@@ -95,13 +99,18 @@ final class TrainCommand implements Action {
         RunOptions.Chosen chosen = options.chosen(runs, problems);
         QuantizerChoice choice = choice(quantizer, chosen, problems);
         Start start = start(problems);
+        errors.check(problems);
         RunOptions.check(runs, chosen, List.of(choice), problems);
         Path folder = OutFolder.prepare(out.folder, "train", RunFolder.RECORD);
         terminal.interruption().saveBeforeEnd();
-        FinishedRun run = new RunSession(runs, terminal, common, command)
+        FinishedRun run = new RunSession(runs, terminal, common, command, errors.every)
                 .run(chosen.config().withQuantizer(choice), folder, start);
         Path report = folder.resolve(Report.FILE);
-        AtomicFile.write(report, new Report("nibble train", command, List.of(run)).html());
+        try {
+            AtomicFile.write(report, new Report("nibble train", command, List.of(run)).html());
+        } catch (NibbleException e) { // what ended the run ends this, too: it comes first
+            throw run.completed() ? e : new NibbleException(ResultTable.remark(run) + "; " + e.getMessage(), e);
+        }
         return answer(run, folder);
     }
 

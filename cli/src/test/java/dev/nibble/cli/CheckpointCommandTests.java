@@ -137,6 +137,14 @@ class CheckpointCommandTests {
                     Shape.of(48, 16),
                     file.tensor("model.layers.0.mlp.up_proj.weight_packed").shape());
         }
+        Outcome whole = nibble("export @run --out @model --json");
+        assertEquals(0, whole.status(), whole.err());
+        assertTrue(whole.json().at("/files/1").asText().endsWith("config.json"), whole.out());
+        assertArrayEquals(bytes("a.safetensors"), bytes("model/model.safetensors"));
+        assertTrue(Files.readString(folder.resolve("model/config.json")).contains("LlamaForCausalLM"));
+        Outcome nowhere = nibble("export @run --out @no/model");
+        assertEquals(1, nowhere.status());
+        assertTrue(nowhere.err().contains("does not exist"), nowhere.err());
         Outcome inspect = nibble("inspect @d.safetensors --tensor model.layers.0.self_attn.q_proj.weight --role weight"
                 + " --quantizer bf16 --json");
         assertEquals(0, inspect.status(), inspect.err());

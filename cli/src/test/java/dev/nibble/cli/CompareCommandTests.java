@@ -56,7 +56,8 @@ class CompareCommandTests {
         for (String run : List.of("fp32", "bf16")) {
             List<String> metrics = Files.readAllLines(out.resolve(run).resolve("metrics.csv"));
             assertEquals(5, metrics.size(), "a header and four steps");
-            assertEquals(8, metrics.get(4).split(",").length, "the last line has a validation loss: " + metrics.get(4));
+            assertEquals(
+                    10, metrics.get(4).split(",").length, "the last line has a validation loss: " + metrics.get(4));
             assertTrue(Files.readString(out.resolve(run).resolve("run.json")).contains("\"completed\""));
         }
         String report = Files.readString(out.resolve("report.html"));

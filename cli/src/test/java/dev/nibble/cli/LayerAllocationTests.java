@@ -26,7 +26,7 @@ class LayerAllocationTests {
             300; // enough for the compiler, which ends the objects that Java's vectors are until then
 
     /** {@return bytes that a thread has allocated since it began} */
-    private static long allocated() {
+    static long allocated() {
         try {
             return (long) ManagementFactory.getPlatformMBeanServer()
                     .getAttribute(new ObjectName("java.lang:type=Threading"), "CurrentThreadAllocatedBytes");

@@ -53,7 +53,7 @@ class ListAndDoctorCommandTests {
         assertEquals(0, outcome.status(), outcome.out());
         List<String> names = names(outcome.json().get("checks"));
         assertTrue(
-                names.containsAll(List.of("jdk", "java heap", "backend reference", "quantizer fp32")),
+                names.containsAll(List.of("jdk", "java heap", "backend reference", "backend auto", "quantizer fp32")),
                 names.toString());
         for (JsonNode check : outcome.json().get("checks")) {
             assertTrue(

@@ -6,12 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.error.FormatException;
+import dev.nibble.error.NonFiniteException;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -21,6 +26,23 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class NpyDamageTests {
     private static final int LONGEST_MESSAGE = 400;
+
+    // A buffer of 64 KiB and, the first time, classes; a shape or length that lies claims 2^24 and more.
+    private static final long MOST_ALLOCATED = 1 << 22; // bytes
+
+    private static final List<String> HOSTILE = List.of(
+            "\u00ff\u00ff\u00ff\u007f",
+            "\u0000\u0000\u0000\u0001",
+            "(4294967296, 4294967296)",
+            "(16777216, 9)",
+            "9223372036854775807",
+            "-1",
+            "'",
+            "{",
+            "(((((((",
+            "<f8",
+            ">f2",
+            "True");
 
     @TempDir
     Path folder;
@@ -100,6 +122,11 @@ class NpyDamageTests {
                 header("twice", "{'descr': '<f4', 'descr': '<f4'}", 24, "'descr' stands there twice"),
                 header("unknownKey", "{'descr': '<f4', 'color': 'red'}", 24, "'color' is not a key"),
                 header("longKey", "{'" + "a".repeat(60_000) + "': 1}", 24, "a text of 60000 characters"),
+                header(
+                        "lineEndInText",
+                        "{'de\nscr': '<f4'}",
+                        24,
+                        "a text with a tab or line end stands at character 1"),
                 header("openText", "{'descr: 1", 24, "text is expected at character 1"),
                 header("orderIsANumber", "{'fortran_order': 1}", 24, "neither True nor False"),
                 header("orderIsLonger", "{'fortran_order': Falsehood}", 24, "'}' is expected"),
@@ -180,21 +207,61 @@ class NpyDamageTests {
         }
     }
 
-    /** A changed byte may leave a file that is right; if not, it is a {@link FormatException} and nothing else. */
-    @Test
-    void changedByteIsReadOrRefused() throws IOException {
-        SplittableRandom random = new SplittableRandom(17);
+    /** A changed file may be right; if not, it is a {@link FormatException} in one line, and nothing else. */
+    private int refusals(int times, long seed) throws IOException {
+        SplittableRandom random = new SplittableRandom(seed);
+        Path file = folder.resolve("changed.npy");
         int refused = 0;
-        for (int i = 0; i < 2000; i++) {
-            byte[] good = good(1 + random.nextInt(3));
-            byte[] changed = with(good, random.nextInt(good.length - 24), random.nextInt(256));
-            Path file = NpyFiles.write(folder, "changed.npy", changed);
+        for (int i = 0; i < times; i++) {
+            Files.write(file, changed(good(1 + random.nextInt(3)), random));
+            long before = LayerAllocationTests.allocated();
             try {
-                assertEquals(6, NpyArray.read(file).values().length);
-            } catch (FormatException _) {
+                NpyArray.read(file);
+            } catch (FormatException | NonFiniteException e) {
+                assertTrue(e.getMessage().startsWith(file.toString()), e.getMessage());
+                assertEquals(1, e.getMessage().lines().count(), e.getMessage());
                 refused++;
             }
+            assertTrue(LayerAllocationTests.allocated() - before < MOST_ALLOCATED, "file " + i + " of seed " + seed);
         }
-        assertTrue(refused > 1000, refused + " of 2000 are refused");
+        return refused;
+    }
+
+    private static byte[] changed(byte[] good, SplittableRandom random) {
+        byte[] bytes = good;
+        for (int edits = 1 + random.nextInt(3); edits > 0 && bytes.length > 0; edits--) {
+            int at = random.nextInt(Math.max(1, bytes.length - 20)); // mostly in the header
+            int end = Math.min(bytes.length, at + random.nextInt(9));
+            String by = HOSTILE.get(random.nextInt(HOSTILE.size()));
+            bytes = switch (random.nextInt(5)) {
+                case 0 -> with(bytes, at, random.nextInt(256));
+                case 1 -> with(bytes, at, bytes[at] ^ 1 << random.nextInt(8));
+                case 2 -> Arrays.copyOf(bytes, at);
+                case 3 -> joined(bytes, at, "", end);
+                default -> joined(bytes, at, by, end);
+            };
+        }
+        return bytes;
+    }
+
+    private static byte[] joined(byte[] bytes, int from, String by, int to) {
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        all.write(bytes, 0, from);
+        all.writeBytes(by.getBytes(StandardCharsets.ISO_8859_1));
+        all.write(bytes, to, bytes.length - to);
+        return all.toByteArray();
+    }
+
+    @Test
+    void changedFilesAreReadOrRefused() throws IOException {
+        int refused = refusals(2_000, 17);
+        assertTrue(refused > 1_000, refused + " of 2000 are refused");
+    }
+
+    @Test
+    @Tag("slow")
+    void changedFilesAreReadOrRefusedAHundredThousandTimes() throws IOException {
+        int refused = refusals(100_000, 18);
+        assertTrue(refused > 50_000, refused + " of 100000 are refused");
     }
 }

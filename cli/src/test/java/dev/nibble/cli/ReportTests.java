@@ -35,7 +35,7 @@ class ReportTests {
                 stored.equals("int8 x int8") ? "" : NASTY);
     }
 
-    private static FinishedRun run(String name, int steps, double loss) {
+    static FinishedRun run(String name, int steps, double loss) {
         List<StepRecord> curve = new ArrayList<>();
         for (int i = 0; i < steps; i++) {
             curve.add(new StepRecord(i, loss + 1.0 / (i + 1), 1e-3, 1, false, 1000 + i, i));

@@ -7,25 +7,18 @@ import dev.nibble.models.train.Optimizer;
 import dev.nibble.models.train.TrainingSpec;
 import dev.nibble.models.train.Workload;
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
-import dev.nibble.tensor.Role;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.EnumMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
 
 /** Runs the forward and backward pass of the step after a checkpoint, without the update. */
 final class CheckpointSampler {
-    private static final Set<Role> ROLES = Set.of(Role.INPUT, Role.WEIGHT, Role.GRAD_OUTPUT);
-
     private final PreparedRun run;
     private final CheckpointState state;
     private final Checkpoint checkpoint;
@@ -54,32 +47,19 @@ final class CheckpointSampler {
 
     private List<LayerSample> layers(Backend backend, SampledOperands operands) {
         TrainingSpec spec = run.task().training();
-        Map<String, LinearQuantizer> byLayer = run.resolution().layerQuantizers();
+        ActiveQuantizers active = new ActiveQuantizers(run.precision());
         List<LayerSample> layers = new ArrayList<>();
-        try (Workload workload = run.task()
-                        .open(
-                                backend,
-                                layer -> byLayer.get(layer.site().name()),
-                                run.config().seed());
+        try (Workload workload =
+                        run.task().open(backend, active.byLayer(), run.config().seed());
                 Optimizer optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
                 Tensor loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE)) {
-            new TrainingState(backend, workload, optimizer).restore(checkpoint, state.trainedSteps(), Set.of());
+            new TrainingState(backend, workload, optimizer, active).restore(checkpoint, state);
             operands.sample(true);
             pass(backend, workload, optimizer, loss, spec.microBatches());
             operands.sample(false);
             for (QuantizedLayer linear : workload.linears()) {
-                Map<Role, LayerSample.Matrix> matrices = new EnumMap<>(Role.class);
-                operands.of(linear.layer().site().name()).forEach((role, tensor) -> {
-                    if (ROLES.contains(role)) {
-                        matrices.put(role, new LayerSample.Matrix(tensor.shape(), backend.readFloats(tensor)));
-                    }
-                });
-                if (matrices.keySet().equals(ROLES)) {
-                    String label = run.resolution()
-                            .layerLabels()
-                            .get(linear.layer().site().name());
-                    layers.add(new LayerSample(linear.layer(), label, matrices));
-                }
+                String label = active.labels().get(linear.layer().site().name());
+                operands.read(backend, linear.layer(), label).ifPresent(layers::add);
             }
         }
         return layers;
@@ -88,7 +68,7 @@ final class CheckpointSampler {
     private void pass(Backend backend, Workload workload, Optimizer optimizer, Tensor loss, int microBatches) {
         int step = state.step();
         PlanRequest.Phase phase = step < run.steps() ? PlanRequest.Phase.LOW_BIT : PlanRequest.Phase.FINE_TUNE;
-        workload.loadTraining(step, 0);
+        workload.loadTraining(state.dataStep(), 0);
         try (StepScope scope = backend.beginStep(new StepContext(step, 0, StepContext.Mode.TRAIN, 0f, phase))) {
             optimizer.zeroGradients(scope);
             backend.neural().zero(scope, loss);

@@ -10,16 +10,23 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
- * What {@code state.json} of a checkpoint says. Draws and data order are functions of the seed and the step, so the step is
- * all there is to the state of either.
+ * What {@code state.json} of a checkpoint says. Draws are a function of the seed and the step, data order of the seed and the place in
+ * the data, so these numbers are all there is to the state of either.
  *
  * @param step optimizer steps done, skipped ones included
+ * @param dataStep place in the data: the step, and more if the run has gone back
  * @param configuration what decided the numbers
  * @param dataHash hash of the data; empty if there is none
+ * @param quantizers by layer, the quantizer that it had in the last step, with all options
  * @param trainedSteps by layer, how many steps have advanced the state of its quantizer
  */
 record CheckpointState(
-        int step, ResolvedConfiguration configuration, String dataHash, SortedMap<String, Integer> trainedSteps) {
+        int step,
+        int dataStep,
+        ResolvedConfiguration configuration,
+        String dataHash,
+        SortedMap<String, String> quantizers,
+        SortedMap<String, Integer> trainedSteps) {
     /** Version of names and meanings; see docs/checkpoints.md. */
     static final int SCHEMA = 1;
 
@@ -43,7 +50,8 @@ record CheckpointState(
         json.put(
                 "random",
                 new TreeMap<>(Map.of("generator", GENERATOR, "seed", configuration.seed(), "nextStep", step)));
-        json.put("data", new TreeMap<>(Map.of("hash", dataHash, "nextStep", step)));
+        json.put("data", new TreeMap<>(Map.of("hash", dataHash, "nextStep", dataStep)));
+        json.put("quantizers", quantizers);
         json.put("trainedSteps", trainedSteps);
         json.put("configuration", configuration.json());
         json.put("configurationHash", configuration.hash());
@@ -69,7 +77,7 @@ record CheckpointState(
         }
         int step = (int) json.whole("step", 0, Integer.MAX_VALUE);
         requireSame(random, "nextStep", step);
-        requireSame(json.object("data"), "nextStep", step);
+        int dataStep = (int) json.object("data").whole("nextStep", step, Integer.MAX_VALUE);
         if (step != checkpoint.step()) {
             throw new FormatException("%s is of step %d, but its folder is named for step %d"
                     .formatted(json.what(), step, checkpoint.step()));
@@ -82,7 +90,10 @@ record CheckpointState(
         JsonFields trained = json.object("trainedSteps");
         SortedMap<String, Integer> trainedSteps = new TreeMap<>();
         trained.fields().keySet().forEach(layer -> trainedSteps.put(layer, (int) trained.whole(layer, 0, step)));
-        return new CheckpointState(step, configuration, json.object("data").text("hash"), trainedSteps);
+        SortedMap<String, String> quantizers =
+                json.has("quantizers") ? json.texts("quantizers") : configuration.layers(); // version 0.1 had none
+        return new CheckpointState(
+                step, dataStep, configuration, json.object("data").text("hash"), quantizers, trainedSteps);
     }
 
     private static void requireSame(JsonFields json, String name, long value) {

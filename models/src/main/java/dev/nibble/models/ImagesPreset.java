@@ -6,6 +6,7 @@ import dev.nibble.models.data.ImageBatches;
 import dev.nibble.models.data.ImageData;
 import dev.nibble.models.layers.MlpKind;
 import dev.nibble.models.layers.VitShape;
+import dev.nibble.models.layers.VitStyle;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
@@ -19,6 +20,8 @@ import java.util.OptionalInt;
  */
 final class ImagesPreset implements Preset {
     private static final TrainingSettings TRAINING = new TrainingSettings(600, "0.002", 50, "0.05");
+
+    private static final String STYLE = "model.style";
 
     @Override
     public String name() {
@@ -44,8 +47,17 @@ final class ImagesPreset implements Preset {
                         integer("model.hidden", 256, "features between the linear layers of a feed-forward layer"),
                         integer("model.layers", 4, "blocks"),
                         new Setting(
-                                "model.mlp", Setting.Type.TEXT, "swiglu", "the feed-forward layers: swiglu or relu"),
-                        AttentionSetting.setting())
+                                "model.mlp",
+                                Setting.Type.TEXT,
+                                "swiglu",
+                                "the feed-forward layers: swiglu, relu or gelu"),
+                        new Setting(
+                                STYLE,
+                                Setting.Type.TEXT,
+                                "rms",
+                                "rms: RMSNorm, no biases; deit: LayerNorm and biases, with model.mlp=gelu"),
+                        AttentionSetting.setting(),
+                        RecomputeSetting.setting())
                 .toArray(Setting[]::new));
     }
 
@@ -85,6 +97,7 @@ final class ImagesPreset implements Preset {
                 values.integer("model.hidden"),
                 values.integer("model.layers"),
                 values.choice("model.mlp", MlpKind.class),
+                values.choice(STYLE, VitStyle.class),
                 quantizedSequence(values));
     }
 

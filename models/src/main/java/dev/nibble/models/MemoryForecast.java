@@ -18,6 +18,7 @@ import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.Collections;
+import java.util.List;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -53,27 +54,59 @@ public record MemoryForecast(
     private static final int STEPS = 3; // the first, one after it, and one of fine-tuning if there is any
 
     /**
+     * Predicts for a run whose layers change their quantizers: what is live is that of the first ones, the peak that of all.
+     *
+     * @param task model, data and schedule
+     * @param precision how each linear layer is computed, and from when on
+     * @param recomputes whether blocks are computed again in the backward pass
+     * @param seed of the run: it says which samples come first, and they may differ in size
+     * @param layout of the backend that will run it
+     * @throws IllegalArgumentException if a quantizer refuses a shape
+     */
+    static MemoryForecast of(
+            Task task, PrecisionSchedule precision, boolean recomputes, long seed, MemoryLayout layout) {
+        List<MemoryForecast> all = precision.changes().stream()
+                .map(precision::quantizers)
+                .map(quantizers -> of(task, layer -> quantizers.get(layer.site().name()), recomputes, seed, layout))
+                .toList();
+        return all.getFirst()
+                .withPeak(all.stream().mapToLong(MemoryForecast::peak).max().orElseThrow());
+    }
+
+    /**
      * Predicts.
      *
      * @param task model, data and schedule
      * @param quantizers how each linear layer is computed
+     * @param recomputes whether blocks are computed again in the backward pass
+     * @param seed of the run: it says which samples come first, and they may differ in size
      * @param layout of the backend that will run it
      * @throws IllegalArgumentException if a quantizer refuses a shape
      */
-    static MemoryForecast of(Task task, Function<LinearLayer, LinearQuantizer> quantizers, MemoryLayout layout) {
+    private static MemoryForecast of(
+            Task task,
+            Function<LinearLayer, LinearQuantizer> quantizers,
+            boolean recomputes,
+            long seed,
+            MemoryLayout layout) {
         ShapeBackend backend = new ShapeBackend(layout);
         TrainingSpec spec = task.training();
         int microBatches = Math.min(spec.microBatches(), MICRO_BATCHES);
-        try (Workload workload = task.open(backend, quantizers, 0);
+        try (Workload workload = task.open(backend, quantizers, seed);
                 Optimizer optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
                 Tensor loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE)) {
+            RecomputeSetting.apply(recomputes, workload);
             Optional<MemoryForecast> first = Optional.empty();
             for (int step = 0; step < STEPS; step++) {
                 PlanRequest.Phase phase = step < STEPS - 1 || spec.fineTuning().steps() == 0
                         ? PlanRequest.Phase.LOW_BIT
                         : PlanRequest.Phase.FINE_TUNE;
                 for (int micro = 0; micro < microBatches; micro++) {
-                    workload.loadTraining(0, 0);
+                    if (first.isEmpty()) {
+                        workload.loadTraining(0, 0);
+                    } else {
+                        workload.loadLargest();
+                    }
                     StepContext context = new StepContext(step, micro, StepContext.Mode.TRAIN, 0, phase);
                     try (StepScope scope = backend.beginStep(context)) {
                         workload.forward(scope, loss, 1);

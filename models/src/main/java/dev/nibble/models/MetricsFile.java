@@ -7,8 +7,10 @@ import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** Writes metrics.csv while a run goes on: one line a step, readable at any time. */
 final class MetricsFile implements RunListener, AutoCloseable {
@@ -17,7 +19,7 @@ final class MetricsFile implements RunListener, AutoCloseable {
 
     private final Path file;
     private final TaskKind kind;
-    private final BufferedWriter writer;
+    private BufferedWriter writer;
     private String pending = "";
 
     /**
@@ -28,22 +30,40 @@ final class MetricsFile implements RunListener, AutoCloseable {
     MetricsFile(Path file, TaskKind kind, RunHistory before) {
         this.file = file;
         this.kind = kind;
+        this.writer = begun();
+        write(before.curve(), before.evaluations());
+    }
+
+    private BufferedWriter begun() {
         try {
-            this.writer = Files.newBufferedWriter(file);
-            writer.write(FIRST_COLUMNS
+            BufferedWriter begun = Files.newBufferedWriter(file);
+            begun.write(FIRST_COLUMNS
                     + kind.speedKey()
                     + LAST_COLUMNS
-                    + (kind.hasAccuracy() ? ",validationAccuracy\n" : "\n"));
-            writer.flush();
+                    + (kind.hasAccuracy() ? ",validationAccuracy" : "")
+                    + kind.scores().stream().map(name -> "," + name).collect(Collectors.joining())
+                    + "\n");
+            begun.flush();
+            return begun;
         } catch (IOException e) {
             throw failure(e);
         }
-        for (StepRecord step : before.curve()) {
+    }
+
+    private void write(List<StepRecord> curve, List<Evaluation> evaluations) {
+        for (StepRecord step : curve) {
             step(step);
-            before.evaluations().stream()
+            evaluations.stream()
                     .filter(evaluation -> evaluation.step() == step.step() + 1)
                     .forEach(this::evaluated);
         }
+    }
+
+    @Override
+    public void wentBack(List<StepRecord> curve, List<Evaluation> evaluations, List<LayerTelemetry> telemetry) {
+        close();
+        writer = begun();
+        write(curve, evaluations);
     }
 
     @Override
@@ -76,8 +96,14 @@ final class MetricsFile implements RunListener, AutoCloseable {
         String accuracy = evaluation
                 .map(e -> String.valueOf((float) e.validationAccuracy()))
                 .orElse("");
+        String scores = kind.scores().stream()
+                .map(name -> ","
+                        + evaluation
+                                .map(e -> String.valueOf((float) e.score(name)))
+                                .orElse(""))
+                .collect(Collectors.joining());
         try {
-            writer.write(pending + loss + (kind.hasAccuracy() ? "," + accuracy : "") + "\n");
+            writer.write(pending + loss + (kind.hasAccuracy() ? "," + accuracy : "") + scores + "\n");
             writer.flush();
             pending = "";
         } catch (IOException e) {

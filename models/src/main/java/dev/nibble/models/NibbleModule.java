@@ -4,11 +4,8 @@ import com.google.inject.AbstractModule;
 import com.google.inject.Singleton;
 import com.google.inject.multibindings.MapBinder;
 import com.google.inject.multibindings.OptionalBinder;
-import dev.nibble.error.NotAvailableException;
-import dev.nibble.spi.Availability;
-import dev.nibble.spi.BackendProvider;
+import dev.nibble.spi.BackendChoice;
 import dev.nibble.spi.Plugins;
-import java.util.Comparator;
 import java.util.List;
 
 /**
@@ -30,31 +27,12 @@ public final class NibbleModule extends AbstractModule {
                 .toInstance(name -> Plugins.quantizers().get(name));
         OptionalBinder.newOptionalBinder(binder(), BackendLookup.class)
                 .setDefault()
-                .toInstance(new PluginBackends());
+                .toInstance(name -> BackendChoice.of(name).provider());
         MapBinder<String, Preset> presets = MapBinder.newMapBinder(binder(), String.class, Preset.class);
-        for (Preset preset : List.of(new TextPreset(), new ImagesPreset(), new ResNetPreset(), new ClassifyPreset())) {
+        for (Preset preset : List.of(
+                new TextPreset(), new ImagesPreset(), new ResNetPreset(), new ClassifyPreset(), new TagPreset())) {
             presets.addBinding(preset.name()).toInstance(preset);
         }
         bind(Runs.class).in(Singleton.class);
-    }
-
-    /** The backends on the module path. */
-    static final class PluginBackends implements BackendLookup {
-        @Override
-        public BackendProvider get(String name) {
-            Plugins<BackendProvider> backends = Plugins.backends();
-            if (name.equals("auto")) {
-                return backends.all().stream()
-                        .filter(p -> p.availability().available())
-                        .max(Comparator.comparingInt(BackendProvider::preference))
-                        .orElseThrow(() -> new NotAvailableException("no backend is available here"));
-            }
-            BackendProvider provider = backends.get(name);
-            Availability availability = provider.availability();
-            if (!availability.available()) {
-                throw new NotAvailableException("backend " + name + " is not available: " + availability.reason());
-            }
-            return provider;
-        }
     }
 }

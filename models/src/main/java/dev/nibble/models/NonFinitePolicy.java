@@ -5,12 +5,27 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
-/** What a run does when NaN or infinity turns up. No weight changes in such a step under either policy. */
+/** What a run does when NaN or infinity turns up. No weight changes in such a step under any policy. */
 public enum NonFinitePolicy {
     /** Ends the run and names the layer and the operand. */
-    STOP,
+    STOP(GuardAction.STOP),
     /** Leaves the step out, counts it, and goes on. */
-    SKIP;
+    SKIP(GuardAction.SKIP),
+    /** Leaves the step out, and lets the layer that met it first go on under a safer quantizer. */
+    BACKOFF(GuardAction.BACKOFF),
+    /** Goes back to a checkpoint from before, and on with the data behind the step. */
+    ROLLBACK(GuardAction.ROLLBACK);
+
+    private final GuardAction action;
+
+    NonFinitePolicy(GuardAction action) {
+        this.action = action;
+    }
+
+    /** {@return what is done} */
+    GuardAction action() {
+        return action;
+    }
 
     /** {@return the name in recipes and on command lines} */
     public String label() {

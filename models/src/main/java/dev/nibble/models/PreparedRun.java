@@ -1,8 +1,6 @@
 package dev.nibble.models;
 
 import dev.nibble.models.train.Task;
-import dev.nibble.spi.LinearQuantizer;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -18,6 +16,16 @@ record PreparedRun(RunConfig config, RunResolution resolution, Task task) {
         return config.steps() > 0 ? config.steps() : task.training().steps();
     }
 
+    /** {@return which quantizer each layer has at each step} */
+    PrecisionSchedule precision() {
+        return resolution.precision().withSteps(steps());
+    }
+
+    /** {@return whether blocks are computed again in the backward pass} */
+    boolean recomputes() {
+        return RecomputeSetting.isWanted(resolution.values());
+    }
+
     /** {@return everything that decides the numbers} */
     ResolvedConfiguration configuration() {
         return new ResolvedConfiguration(
@@ -26,7 +34,7 @@ record PreparedRun(RunConfig config, RunResolution resolution, Task task) {
                 steps(),
                 resolution.backend().name(),
                 resolution.values().asMap(),
-                resolution.layerLabels());
+                precision().labels());
     }
 
     /** {@return a hash of the data} */
@@ -38,10 +46,14 @@ record PreparedRun(RunConfig config, RunResolution resolution, Task task) {
      * Trains.
      *
      * @param checkpointer writes checkpoints, if that is wanted
+     * @throws IllegalArgumentException if a policy needs checkpoints, and there are none
      */
     RunResult train(RunListener listener, Optional<Checkpointer> checkpointer) {
-        Map<String, LinearQuantizer> byLayer = resolution.layerQuantizers();
-        return new Training(resolution.preset().kind(), this, listener, checkpointer)
-                .run(resolution.backend(), layer -> byLayer.get(layer.site().name()));
+        if (checkpointer.isEmpty() && resolution.guard().does(GuardAction.ROLLBACK, config.nonFinite())) {
+            throw new IllegalArgumentException(
+                    "the policy rollback of nonfinite or guard.spike goes back to a checkpoint, but this run writes none;"
+                            + " nibble train does");
+        }
+        return new Training(resolution.preset().kind(), this, listener, checkpointer).run(resolution.backend());
     }
 }

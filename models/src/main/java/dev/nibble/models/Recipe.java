@@ -104,7 +104,7 @@ public final class Recipe {
         Map<String, String> settings = new TreeMap<>(config.settings());
         settings.remove(name);
         List<LayerOverride> overrides = config.overrides().stream()
-                .filter(override -> !name.equals(LAYERS + "." + override.pattern()))
+                .filter(override -> !name.equals(LAYERS + "." + override.key()))
                 .toList();
         return new RunConfig(
                 config.preset(),

@@ -1,5 +1,6 @@
 package dev.nibble.models;
 
+import dev.nibble.models.files.JsonTree;
 import dev.nibble.models.files.YamlNode;
 import dev.nibble.models.files.YamlProblem;
 import dev.nibble.models.files.YamlReader;
@@ -37,7 +38,9 @@ final class RecipeReader {
                     "nonfinite",
                     Setting.Type.TEXT,
                     "stop",
-                    "when NaN or infinity turns up: stop the run, or skip the step"));
+                    "when NaN or infinity turns up: stop the run, skip the step, backoff or rollback; docs/guard.md"));
+
+    private static final int LONGEST_MESSAGE = 2000; // characters
 
     private final Function<String, Preset> presets;
     private final List<YamlProblem> problems = new ArrayList<>();
@@ -70,7 +73,10 @@ final class RecipeReader {
         List<String> messages = new ArrayList<>();
         reader.problems.forEach(problem -> messages.add(Recipe.at(file, List.of(problem.line())) + problem.message()));
         recipe.ifPresent(r -> messages.addAll(r.problemsOfNames(check)));
-        throw new ConfigurationException(messages);
+        // what a file says may stand in a message, and be anything
+        throw new ConfigurationException(messages.stream()
+                .map(message -> JsonTree.line(message, LONGEST_MESSAGE))
+                .toList());
     }
 
     private Optional<RunConfig> config(YamlNode.Mapping document) {
@@ -227,8 +233,9 @@ final class RecipeReader {
                 return;
             }
             try {
-                overrides.add(new LayerOverride(pattern, QuantizerChoice.parse(scalar.text())));
-                lines.put(Recipe.LAYERS + "." + pattern, inner.line());
+                LayerOverride override = LayerOverride.parse(pattern, QuantizerChoice.parse(scalar.text()));
+                overrides.add(override);
+                lines.put(Recipe.LAYERS + "." + override.key(), inner.line());
             } catch (IllegalArgumentException e) {
                 problem(inner.line(), e.getMessage());
             }

@@ -53,10 +53,10 @@ final class RecipeText {
     }
 
     private void layers(List<LayerOverride> overrides) {
-        SequencedMap<String, String> last = new LinkedHashMap<>(); // by pattern: of equal ones only the last counts
+        SequencedMap<String, String> last = new LinkedHashMap<>(); // by key: of equal ones only the last counts
         for (LayerOverride override : overrides) {
-            last.remove(override.pattern());
-            last.put(override.pattern(), override.choice().label());
+            last.remove(override.key());
+            last.put(override.key(), override.choice().label());
         }
         out.append('\n');
         comment(
@@ -65,6 +65,7 @@ final class RecipeText {
             out.append("layers: {}\n");
             comment("layers:");
             comment("  \"blocks.*.mlp.down\": fp8");
+            comment("  \"blocks.*@400\": bf16  from step 400 on; @fineTune, @backoff: see docs/guard.md");
             return;
         }
         out.append("layers:\n");

@@ -21,7 +21,7 @@ import java.util.TreeSet;
  * @param steps optimizer steps before fine-tuning
  * @param backend name of the backend
  * @param settings value of every setting, by path
- * @param layers quantizer of every layer with all its options, by layer name
+ * @param layers quantizer of every layer with all its options, by layer name; those of later steps behind it
  */
 record ResolvedConfiguration(
         String preset,
@@ -33,6 +33,7 @@ record ResolvedConfiguration(
     /** Settings that change no weight, or that are compared in another way. */
     private static final Set<String> FREE = Set.of(
             "data.path",
+            "data.tokens",
             "train.steps",
             "train.evaluateEvery",
             "train.telemetryEvery",
@@ -40,7 +41,8 @@ record ResolvedConfiguration(
             "train.checkpointMinutes",
             "train.checkpointKeep",
             "train.checkpointBest",
-            "train.tensorboard");
+            "train.tensorboard",
+            RecomputeSetting.PATH);
 
     private static final String ABSENT = "(none)";
 
@@ -71,10 +73,14 @@ record ResolvedConfiguration(
                 json.texts("layers"));
     }
 
-    /** {@return a configuration of a run that is the same in every layer} */
-    RunConfig config() {
+    /**
+     * {@return a configuration of a run that is the same, with these quantizers in every step}
+     *
+     * @param quantizers the quantizer of each layer with all its options, by layer name
+     */
+    RunConfig config(SortedMap<String, String> quantizers) {
         List<LayerOverride> overrides = new ArrayList<>();
-        layers.forEach((name, label) -> overrides.add(new LayerOverride(name, QuantizerChoice.parse(label))));
+        quantizers.forEach((name, label) -> overrides.add(new LayerOverride(name, QuantizerChoice.parse(label))));
         return new RunConfig(
                 preset,
                 QuantizerChoice.of("fp32"),
@@ -114,6 +120,8 @@ record ResolvedConfiguration(
         SortedMap<String, String> there = saved.fixed();
         Set<String> paths = new TreeSet<>(here.keySet());
         paths.addAll(there.keySet());
+        // what is done about a step that goes wrong may be another thing now
+        GuardSettings.SETTINGS.forEach(setting -> paths.remove(setting.path()));
         for (String path : paths) {
             compare(differences, path, there.getOrDefault(path, ABSENT), here.getOrDefault(path, ABSENT));
         }

@@ -7,7 +7,6 @@ import dev.nibble.models.checkpoint.CheckpointStore;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 
 /**
  * A checkpoint from which a run goes on.
@@ -15,11 +14,9 @@ import java.util.Set;
  * @param checkpoint where it is
  * @param state where the run stands
  * @param history what the run has reported
- * @param replaced layers whose quantizer is another one now
  * @param notices what the user should know
  */
-record Resumption(
-        Checkpoint checkpoint, CheckpointState state, RunHistory history, Set<String> replaced, List<String> notices) {
+record Resumption(Checkpoint checkpoint, CheckpointState state, RunHistory history, List<String> notices) {
     /**
      * {@return the newest checkpoint that can be used, if there is one}
      *
@@ -39,10 +36,15 @@ record Resumption(
             ResolvedConfiguration here = run.configuration();
             ResolvedConfiguration there = state.configuration();
             requireSame(checkpoint, differences(run, state, otherQuantizer));
-            Set<String> replaced = here.otherLayers(there);
-            if (!replaced.isEmpty()) {
-                notices.add(String.join("; ", here.quantizerDifferences(there)) + ": what the replaced quantizers had"
-                        + " learned is dropped");
+            List<String> quantizers = new ArrayList<>(here.quantizerDifferences(there));
+            List<String> dropped = run.precision().unknown(state.quantizers());
+            if (quantizers.isEmpty() && !dropped.isEmpty()) {
+                quantizers.add(
+                        ActiveQuantizers.named(dropped) + " had backed off to a quantizer that this run has not");
+            }
+            if (!quantizers.isEmpty()) {
+                notices.add(String.join("; ", quantizers)
+                        + (dropped.isEmpty() ? "" : ": what the replaced quantizers had learned is dropped"));
             }
             if (here.steps() > there.steps()) {
                 notices.add("the steps grow from %d to %d: the learning rate follows the new total from here on"
@@ -52,7 +54,7 @@ record Resumption(
                 notices.add("the backend is %s here, but %s there: the bits are only the same if the two agree"
                         .formatted(here.backend(), there.backend()));
             }
-            return new Resumption(checkpoint, state, history, replaced, List.copyOf(notices));
+            return new Resumption(checkpoint, state, history, List.copyOf(notices));
         });
     }
 

@@ -13,7 +13,7 @@ import java.util.TreeMap;
  *
  * @param preset name of a preset: {@code text}, {@code images}
  * @param quantizer quantizer of the projections in the blocks
- * @param overrides other quantizers for some layers; the last match wins
+ * @param overrides other quantizers for some layers, from the start or later; the last match wins
  * @param backend name of a backend, or {@code auto}
  * @param seed seed of initial weights, data order and rounding
  * @param steps optimizer steps of the run; 0 for the preset's default
@@ -86,15 +86,15 @@ public record RunConfig(
     /**
      * {@return this configuration with one more setting, as {@code --set} gives it}
      *
-     * @param path a setting of the preset, or {@code layers.PATTERN} for a {@link LayerOverride}
+     * @param path a setting of the preset, or {@code layers.PATTERN[@MOMENT]} for a {@link LayerOverride}
      * @param value its value; for a layer pattern, a quantizer as {@link QuantizerChoice#parse} reads it
-     * @throws IllegalArgumentException if the quantizer of a layer pattern cannot be read
+     * @throws IllegalArgumentException if the quantizer or the moment of a layer pattern cannot be read
      */
     public RunConfig with(String path, String value) {
         List<LayerOverride> moreOverrides = new ArrayList<>(overrides);
         Map<String, String> moreSettings = new TreeMap<>(settings);
         if (path.startsWith(LAYERS)) {
-            moreOverrides.add(new LayerOverride(path.substring(LAYERS.length()), QuantizerChoice.parse(value)));
+            moreOverrides.add(LayerOverride.parse(path.substring(LAYERS.length()), QuantizerChoice.parse(value)));
         } else {
             moreSettings.put(path, value);
         }
@@ -117,8 +117,7 @@ public record RunConfig(
         int place = 1; // the order counts: the last match wins
         for (LayerOverride override : overrides) {
             facts.put(
-                    "layers " + place + ": " + override.pattern(),
-                    override.choice().label());
+                    "layers " + place + ": " + override.key(), override.choice().label());
             place++;
         }
         return facts;

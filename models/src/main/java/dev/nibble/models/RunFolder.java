@@ -9,6 +9,7 @@ import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
 
@@ -112,7 +113,11 @@ public record RunFolder(Path path, RunOrigin origin) {
                 return training.apply(heard);
             });
         }
-        AtomicFile.write(record, RunJson.ended(origin, config, path, result));
+        try {
+            AtomicFile.write(record, RunJson.ended(origin, config, path, result));
+        } catch (NibbleException e) {
+            throw result.failure().isEmpty() ? e : new NibbleException(result.message() + "; " + e.getMessage(), e);
+        }
         return result;
     }
 
@@ -140,7 +145,7 @@ public record RunFolder(Path path, RunOrigin origin) {
     }
 
     /** Tells a file and a listener what the run tells, and the run what the listener wants. */
-    private record Both(RunListener file, RunListener listener) implements RunListener {
+    record Both(RunListener file, RunListener listener) implements RunListener {
         @Override
         public void started(RunInfo info) {
             file.started(info);
@@ -166,9 +171,36 @@ public record RunFolder(Path path, RunOrigin origin) {
         }
 
         @Override
+        public boolean wantsSamples() {
+            return listener.wantsSamples();
+        }
+
+        @Override
+        public boolean wantsSample(int step) {
+            return listener.wantsSample(step);
+        }
+
+        @Override
+        public void sampled(int step, List<LayerSample> layers) {
+            listener.sampled(step, layers);
+        }
+
+        @Override
         public void evaluated(Evaluation evaluation) {
             file.evaluated(evaluation);
             listener.evaluated(evaluation);
+        }
+
+        @Override
+        public void event(RunEvent event) {
+            file.event(event);
+            listener.event(event);
+        }
+
+        @Override
+        public void wentBack(List<StepRecord> curve, List<Evaluation> evaluations, List<LayerTelemetry> telemetry) {
+            file.wentBack(curve, evaluations, telemetry);
+            listener.wentBack(curve, evaluations, telemetry);
         }
 
         @Override

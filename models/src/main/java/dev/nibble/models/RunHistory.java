@@ -11,8 +11,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -25,6 +27,7 @@ import java.util.stream.Stream;
  * @param seconds time from the first step
  * @param peakBytes largest amount of memory held
  * @param savedActivationBytes bytes held for the backward pass
+ * @param events what changed its course
  */
 record RunHistory(
         List<StepRecord> curve,
@@ -33,9 +36,10 @@ record RunHistory(
         List<ExecutionRow> execution,
         double seconds,
         long peakBytes,
-        long savedActivationBytes) {
+        long savedActivationBytes,
+        List<RunEvent> events) {
     /** What a run has at its first step. */
-    static final RunHistory EMPTY = new RunHistory(List.of(), List.of(), List.of(), List.of(), 0, 0, 0);
+    static final RunHistory EMPTY = new RunHistory(List.of(), List.of(), List.of(), List.of(), 0, 0, 0, List.of());
 
     /** Copies the lists. */
     RunHistory {
@@ -43,6 +47,7 @@ record RunHistory(
         evaluations = List.copyOf(evaluations);
         telemetry = List.copyOf(telemetry);
         execution = List.copyOf(execution);
+        events = List.copyOf(events);
     }
 
     /** {@return the history as JSON: rows are lists, a number that is not finite is a text} */
@@ -63,7 +68,7 @@ record RunHistory(
                         "elapsedSeconds",
                         "phase"));
         json.put("steps", curve.stream().map(RunHistory::row).toList());
-        json.put("evaluationColumns", List.of("step", "validationLoss", "validationAccuracy"));
+        json.put("evaluationColumns", List.of("step", "validationLoss", "validationAccuracy", "scores"));
         json.put("evaluations", evaluations.stream().map(RunHistory::row).toList());
         json.put(
                 "telemetryColumns",
@@ -81,6 +86,12 @@ record RunHistory(
                         "fromStoredCodes",
                         "reason"));
         json.put("execution", execution.stream().map(RunHistory::row).toList());
+        json.put("eventColumns", List.of("step", "cause", "action", "layers", "nextStep", "message"));
+        json.put(
+                "events",
+                events.stream()
+                        .map(event -> List.copyOf(event.facts().values()))
+                        .toList());
         return json;
     }
 
@@ -97,10 +108,13 @@ record RunHistory(
     }
 
     private static List<Object> row(Evaluation evaluation) {
+        Map<String, Object> scores = new LinkedHashMap<>();
+        evaluation.scores().forEach((name, value) -> scores.put(name, JsonFields.numberOrText(value)));
         return List.of(
                 evaluation.step(),
                 JsonFields.numberOrText(evaluation.validationLoss()),
-                JsonFields.numberOrText(evaluation.validationAccuracy()));
+                JsonFields.numberOrText(evaluation.validationAccuracy()),
+                scores);
     }
 
     private static List<Object> row(LayerTelemetry row) {
@@ -145,8 +159,8 @@ record RunHistory(
         }
         List<Evaluation> evaluations = new ArrayList<>();
         for (Object cells : json.list("evaluations")) {
-            Row row = new Row(json, "evaluations", cells, 3);
-            evaluations.add(new Evaluation(row.whole(0, steps), row.number(1), row.number(2)));
+            int columns = cells instanceof List<?> list && list.size() == 3 ? 3 : 4; // version 0.1 had no scores
+            evaluations.add(evaluation(new Row(json, "evaluations", cells, columns), steps));
         }
         List<LayerTelemetry> telemetry = new ArrayList<>();
         for (Object row : json.list("telemetry")) {
@@ -163,19 +177,42 @@ record RunHistory(
                 execution,
                 json.number("seconds"),
                 json.whole("peakBytes", 0, Long.MAX_VALUE),
-                json.whole("savedActivationBytes", 0, Long.MAX_VALUE));
+                json.whole("savedActivationBytes", 0, Long.MAX_VALUE),
+                events(json));
+    }
+
+    private static List<RunEvent> events(JsonFields json) {
+        List<RunEvent> events = new ArrayList<>();
+        for (Object cells : json.has("events") ? json.list("events") : List.of()) { // version 0.1 had none
+            Row row = new Row(json, "events", cells, 6);
+            events.add(new RunEvent(
+                    row.whole(0, Integer.MAX_VALUE),
+                    row.one(1, RunEvent.Cause.values(), RunEvent.Cause::label),
+                    row.one(2, GuardAction.values(), GuardAction::label),
+                    row.texts(3),
+                    row.whole(4, row.whole(0, Integer.MAX_VALUE - 1) + 1),
+                    row.text(5)));
+        }
+        return events;
     }
 
     private static StepRecord step(Row row, int step) {
         if (row.whole(0, Integer.MAX_VALUE) != step) {
             throw row.unfit(0, "the number " + step);
         }
-        PlanRequest.Phase phase = Arrays.stream(PlanRequest.Phase.values())
-                .filter(p -> p.name().equals(row.text(7)))
-                .findFirst()
-                .orElseThrow(() -> row.unfit(7, "a phase"));
+        PlanRequest.Phase phase = row.one(7, PlanRequest.Phase.values(), PlanRequest.Phase::name);
         return new StepRecord(
                 step, row.number(1), row.number(2), row.number(3), row.flag(4), row.number(5), row.number(6), phase);
+    }
+
+    private static Evaluation evaluation(Row row, int steps) {
+        SequencedMap<String, Double> scores = new LinkedHashMap<>();
+        if (row.cells().size() > 3) {
+            JsonFields fields =
+                    row.json().object("the scores in 'evaluations'", row.cells().get(3));
+            fields.fields().keySet().forEach(name -> scores.put(name, fields.number(name)));
+        }
+        return new Evaluation(row.whole(0, steps), row.number(1), row.number(2), scores);
     }
 
     private static LayerTelemetry telemetry(Row row, int steps) {
@@ -208,6 +245,22 @@ record RunHistory(
             throw unfit(column, "a text");
         }
 
+        List<String> texts(int column) {
+            if (cells.get(column) instanceof List<?> list && list.stream().allMatch(String.class::isInstance)) {
+                return list.stream().map(String.class::cast).toList();
+            }
+            throw unfit(column, "a list of texts");
+        }
+
+        <T> T one(int column, T[] values, Function<T, String> name) {
+            List<String> names = Arrays.stream(values).map(name).toList();
+            int at = names.indexOf(text(column));
+            if (at < 0) {
+                throw unfit(column, "one of " + names);
+            }
+            return values[at];
+        }
+
         boolean flag(int column) {
             if (cells.get(column) instanceof Boolean flag) {
                 return flag;
@@ -237,7 +290,7 @@ record RunHistory(
         List<ExecutionRow> all =
                 Stream.concat(execution.stream(), rows.stream()).distinct().toList();
         return new RunHistory(
-                curve, evaluations, telemetry, all, seconds, Math.max(peakBytes, peak), savedActivationBytes);
+                curve, evaluations, telemetry, all, seconds, Math.max(peakBytes, peak), savedActivationBytes, events);
     }
 
     /** {@return the evaluation with the lowest loss, the first of several; NaN is never the lowest} */

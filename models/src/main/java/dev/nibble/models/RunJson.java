@@ -29,6 +29,7 @@ final class RunJson {
                 result.evaluations().stream()
                         .map(evaluation -> evaluation(result.kind(), evaluation))
                         .toList());
+        json.put("events", result.events().stream().map(RunEvent::facts).toList());
         json.put(
                 "execution", result.execution().stream().map(RunJson::execution).toList());
         json.put(
@@ -68,6 +69,7 @@ final class RunJson {
         if (kind.hasAccuracy()) {
             json.put("validationAccuracy", evaluation.validationAccuracy());
         }
+        kind.scores().forEach(name -> json.put(name, evaluation.score(name)));
         return json;
     }
 

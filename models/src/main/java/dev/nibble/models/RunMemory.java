@@ -12,8 +12,9 @@ import java.util.OptionalLong;
  * @param forecast the prediction
  * @param live bytes at the end of the first forward pass, by tag; empty if the run did not get that far
  * @param peakBytes the largest sum
+ * @param heldBytes the most that was held of the device: {@link dev.nibble.spi.MemoryUse#heldBytes}
  */
-public record RunMemory(MemoryForecast forecast, Map<MemoryTag, Long> live, long peakBytes) {
+public record RunMemory(MemoryForecast forecast, Map<MemoryTag, Long> live, long peakBytes, long heldBytes) {
     /** Copies the map. */
     public RunMemory {
         live = Map.copyOf(live);
@@ -24,12 +25,12 @@ public record RunMemory(MemoryForecast forecast, Map<MemoryTag, Long> live, long
      *
      * @param name as in records: {@code savedActivations}
      * @param label in words
-     * @param predicted bytes
+     * @param predicted bytes; of what is held of the device, the peak
      * @param measured bytes; empty if the run did not get that far
      */
     public record Row(String name, String label, long predicted, OptionalLong measured) {}
 
-    /** {@return the kinds, and the peak} */
+    /** {@return the kinds, the peak, and what was held of the device} */
     public List<Row> rows() {
         List<Row> rows = new ArrayList<>();
         rows.add(row("weights", "weights", forecast.weights(), MemoryTag.PARAMETER));
@@ -42,13 +43,16 @@ public record RunMemory(MemoryForecast forecast, Map<MemoryTag, Long> live, long
                 "codes of weights, logits",
                 forecast.weightCodes() + forecast.workspace(),
                 MemoryTag.SCRATCH));
-        rows.add(new Row(
-                "peak", "peak", forecast.peak(), live.isEmpty() ? OptionalLong.empty() : OptionalLong.of(peakBytes)));
+        rows.add(new Row("peak", "peak", forecast.peak(), measured(peakBytes)));
+        rows.add(new Row("held", "held of the device", forecast.peak(), measured(heldBytes)));
         return rows;
     }
 
+    private OptionalLong measured(long bytes) {
+        return live.isEmpty() ? OptionalLong.empty() : OptionalLong.of(bytes);
+    }
+
     private Row row(String name, String label, long predicted, MemoryTag tag) {
-        OptionalLong measured = live.isEmpty() ? OptionalLong.empty() : OptionalLong.of(live.getOrDefault(tag, 0L));
-        return new Row(name, label, predicted, measured);
+        return new Row(name, label, predicted, measured(live.getOrDefault(tag, 0L)));
     }
 }

@@ -6,6 +6,7 @@ import dev.nibble.report.ExecutionRow;
 import dev.nibble.spi.MemoryUse;
 import dev.nibble.tensor.MemoryTag;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -22,12 +23,14 @@ final class RunRecorder {
     private final List<StepRecord> curve;
     private final List<Evaluation> evaluations;
     private final List<LayerTelemetry> telemetry;
+    private final List<RunEvent> events;
     private List<ExecutionRow> execution;
     private RunResult.Status status = RunResult.Status.COMPLETED;
     private String message = "";
     private Optional<Throwable> failure = Optional.empty();
     private String device = "";
     private long peakBytes;
+    private long heldBytes;
     private long savedActivationBytes;
     private double seconds;
     private Optional<MemoryForecast> forecast = Optional.empty();
@@ -42,6 +45,7 @@ final class RunRecorder {
         this.curve = new ArrayList<>(before.curve());
         this.evaluations = new ArrayList<>(before.evaluations());
         this.telemetry = new ArrayList<>(before.telemetry());
+        this.events = new ArrayList<>(before.events());
         this.execution = before.execution();
         this.peakBytes = before.peakBytes();
         this.savedActivationBytes = before.savedActivationBytes();
@@ -72,7 +76,8 @@ final class RunRecorder {
                         before.execution(),
                         elapsedSeconds,
                         before.peakBytes(),
-                        savedActivationBytes)
+                        savedActivationBytes,
+                        events)
                 .with(peak, rows);
     }
 
@@ -92,6 +97,29 @@ final class RunRecorder {
         telemetry.add(row);
     }
 
+    void event(RunEvent event) {
+        events.add(event);
+    }
+
+    /** {@return the steps that count: those that a run went back over do not} */
+    List<StepRecord> curve() {
+        return Collections.unmodifiableList(curve);
+    }
+
+    /** {@return what changed the course of the run} */
+    List<RunEvent> events() {
+        return Collections.unmodifiableList(events);
+    }
+
+    /** Forgets what was reported after a checkpoint, but for what the guard did. */
+    void goBack(RunHistory then) {
+        int steps = then.curve().size();
+        curve.subList(steps, curve.size()).clear();
+        evaluations.removeIf(evaluation -> evaluation.step() > steps);
+        telemetry.removeIf(row -> row.step() >= steps);
+        events.removeIf(event -> event.cause() == RunEvent.Cause.SCHEDULE && event.step() >= steps);
+    }
+
     /** Takes what a run is predicted to hold. */
     void forecast(MemoryForecast memory) {
         forecast = Optional.of(memory);
@@ -109,8 +137,9 @@ final class RunRecorder {
         seconds = value;
     }
 
-    void measured(long peak, List<ExecutionRow> rows) {
-        RunHistory all = before.with(peak, rows);
+    void measured(MemoryUse use, List<ExecutionRow> rows) {
+        heldBytes = use.heldBytes();
+        RunHistory all = before.with(use.peakBytes(), rows);
         peakBytes = all.peakBytes();
         execution = all.execution();
     }
@@ -151,6 +180,7 @@ final class RunRecorder {
                 execution,
                 telemetry,
                 task.summary(),
-                forecast.map(predicted -> new RunMemory(predicted, live, peakBytes)));
+                forecast.map(predicted -> new RunMemory(predicted, live, peakBytes, heldBytes)),
+                events);
     }
 }

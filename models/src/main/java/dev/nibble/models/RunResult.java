@@ -20,7 +20,7 @@ import java.util.SequencedMap;
  * @param message why it ended early; empty if it did not
  * @param failure what was thrown, if it failed
  * @param steps optimizer steps done, skipped ones included
- * @param skippedSteps steps whose update was left out because something was not finite
+ * @param skippedSteps steps whose update was left out because something was not finite, or the loss a spike
  * @param finalTrainLoss mean loss of the last 10 steps, nats
  * @param finalValidationLoss loss on the validation windows or samples at the end, nats
  * @param finalValidationAccuracy share of the validation samples that are classified right at the end, in [0, 1]; NaN for
@@ -34,6 +34,7 @@ import java.util.SequencedMap;
  * @param telemetry how layer inputs were quantized, every few steps
  * @param modelSummary the model in one line
  * @param memory what was predicted to be held, and what was; empty if the run did not get that far
+ * @param events what changed its course: the guard acted, or layers got another quantizer
  */
 public record RunResult(
         TaskKind kind,
@@ -56,8 +57,9 @@ public record RunResult(
         List<ExecutionRow> execution,
         List<LayerTelemetry> telemetry,
         String modelSummary,
-        Optional<RunMemory> memory) {
-    /** Makes a result of which no memory was predicted. */
+        Optional<RunMemory> memory,
+        List<RunEvent> events) {
+    /** Makes a result of a run without events, of which no memory was predicted. */
     public RunResult(
             TaskKind kind,
             String quantizer,
@@ -100,14 +102,15 @@ public record RunResult(
                 execution,
                 telemetry,
                 modelSummary,
-                Optional.empty());
+                Optional.empty(),
+                List.of());
     }
 
     /** How a run ended. */
     public enum Status {
         /** All steps were done. */
         COMPLETED,
-        /** Something was not finite, and the policy is to stop. */
+        /** A step went wrong, and the policy is to stop; or too many did. */
         STOPPED,
         /** It failed for another reason. */
         FAILED,
@@ -126,6 +129,7 @@ public record RunResult(
         evaluations = List.copyOf(evaluations);
         execution = List.copyOf(execution);
         telemetry = List.copyOf(telemetry);
+        events = List.copyOf(events);
     }
 
     /** {@return the result of a run that failed before its first step} */
@@ -173,6 +177,11 @@ public record RunResult(
                 .count();
     }
 
+    /** {@return a score of the last evaluation, one of {@link TaskKind#scores}; NaN if there was none} */
+    public double score(String name) {
+        return evaluations.isEmpty() ? Double.NaN : evaluations.getLast().score(name);
+    }
+
     /** {@return the numbers of the run by name, as records and reports show them; strings, integers and doubles} */
     public SequencedMap<String, Object> summary() {
         SequencedMap<String, Object> summary = new LinkedHashMap<>();
@@ -185,11 +194,16 @@ public record RunResult(
             summary.put("fineTuneSteps", fineTuneSteps());
         }
         summary.put("skippedSteps", skippedSteps);
+        long acted = events.stream().filter(RunEvent::acted).count();
+        if (acted > 0) {
+            summary.put("guardEvents", acted);
+        }
         summary.put("finalTrainLoss", finalTrainLoss);
         summary.put("finalValidationLoss", finalValidationLoss);
         if (kind.hasAccuracy()) {
             summary.put("finalValidationAccuracy", finalValidationAccuracy);
         }
+        kind.scores().forEach(name -> summary.put(name, score(name)));
         summary.put(kind.speedKey(), unitsPerSecond());
         summary.put("seconds", seconds);
         summary.put("peakBytes", peakBytes);

@@ -2,6 +2,8 @@ package dev.nibble.models;
 
 import com.google.inject.Guice;
 import dev.nibble.models.checkpoint.Checkpoint;
+import dev.nibble.models.checkpoint.CheckpointFile;
+import dev.nibble.models.files.JsonFields;
 import dev.nibble.spi.Names;
 import jakarta.inject.Inject;
 import java.nio.file.Path;
@@ -168,8 +170,13 @@ public final class Runs {
                                 : Path.of(path).toAbsolutePath().normalize().toString());
             }
         }
+        if (resolution.guard().does(GuardAction.BACKOFF, config.nonFinite())) {
+            QuantizerChoice fallback = resolution.guard().fallback();
+            values.put(GuardSettings.FALLBACK, resolution.named(fallback).label());
+        }
         List<LayerOverride> overrides = config.overrides().stream()
-                .map(override -> new LayerOverride(override.pattern(), resolution.named(override.choice())))
+                .map(override ->
+                        new LayerOverride(override.pattern(), override.from(), resolution.named(override.choice())))
                 .toList();
         RunConfig complete = new RunConfig(
                 config.preset(),
@@ -189,6 +196,26 @@ public final class Runs {
     }
 
     /**
+     * {@return SHA-256 of everything in a configuration that decides the numbers of its run, defaults included, but for the backend and
+     * where the data is} Two configurations that say the same in other words have the same.
+     *
+     * @throws IllegalArgumentException naming every problem of the configuration
+     */
+    public String fingerprint(RunConfig config) {
+        RunConfig anywhere = config.withBackend("auto"); // whether the named one is available does not matter
+        RunResolution resolution = RunResolution.ofValues(anywhere, preset(config.preset()), quantizers, backends);
+        SettingValues values = resolution.values();
+        return new ResolvedConfiguration(
+                        config.preset(),
+                        config.seed(),
+                        config.steps() > 0 ? config.steps() : values.integer("train.steps"),
+                        "",
+                        values.asMap(),
+                        resolution.precision().labels())
+                .hash();
+    }
+
+    /**
      * {@return what the linear layers of a checkpoint work on in the next step of its run, on a batch of the run's own data}
      *
      * @param checkpoint of this version, verified
@@ -200,10 +227,56 @@ public final class Runs {
      */
     public CheckpointSample sample(Checkpoint checkpoint, String backend, Optional<Path> data) {
         CheckpointState state = CheckpointState.read(checkpoint);
-        RunConfig saved = state.configuration().config().withBackend(backend);
+        RunConfig saved = state.configuration().config(state.quantizers()).withBackend(backend);
         RunConfig config =
                 data.map(path -> saved.with("data.path", path.toString())).orElse(saved);
         return new CheckpointSampler(prepare(config), state, checkpoint).sample();
+    }
+
+    /**
+     * {@return the language model of a checkpoint, owned by the caller}
+     *
+     * @param checkpoint of this version, verified, of a run of preset {@code text}
+     * @param backend what computes: {@code auto}, or a name
+     * @param threads host threads that compute; 0 for all
+     * @param quantizer quantizer of the projections in the blocks; empty for what each layer had in the last step
+     * @param tokenizer where the run's tokenizer.json is now; empty if it is where it was, or if there is none
+     * @throws IllegalArgumentException if the checkpoint is one of another preset, or cannot be run here
+     * @throws dev.nibble.error.FormatException if the checkpoint or the tokenizer does not fit the model
+     * @throws dev.nibble.error.NibbleException if something is lacking
+     */
+    public TextGenerator generator(
+            Checkpoint checkpoint,
+            String backend,
+            int threads,
+            Optional<QuantizerChoice> quantizer,
+            Optional<Path> tokenizer) {
+        CheckpointState state = CheckpointState.read(checkpoint);
+        String preset = state.configuration().preset();
+        if (!(preset(preset) instanceof TextPreset)) {
+            throw new IllegalArgumentException(
+                    "checkpoint %s is one of preset %s, whose models write no text, but must be one of preset text"
+                            .formatted(checkpoint.path(), preset));
+        }
+        SortedMap<String, String> quantizersThen = quantizer.isPresent() ? new TreeMap<>() : state.quantizers();
+        RunConfig saved = state.configuration().config(quantizersThen);
+        RunConfig config = tokenizer
+                .or(() -> tokenizer(checkpoint))
+                .map(path -> saved.with(TextPreset.TOKENIZER, path.toString()))
+                .orElse(saved)
+                .withBackend(backend)
+                .withThreads(threads)
+                .withQuantizer(quantizer.orElse(saved.quantizer()));
+        RunResolution resolution = RunResolution.ofValues(config, preset(preset), quantizers, backends);
+        return new TextGenerator(resolution, config, checkpoint, state);
+    }
+
+    /** {@return where a checkpoint says that its tokenizer is} */
+    private static Optional<Path> tokenizer(Checkpoint checkpoint) {
+        JsonFields json = checkpoint.json(CheckpointFile.STATE);
+        return json.has("model") && json.object("model").has("tokenizer")
+                ? Optional.of(Path.of(json.object("model").text("tokenizer")))
+                : Optional.empty();
     }
 
     private RunResolution resolve(RunConfig config) {

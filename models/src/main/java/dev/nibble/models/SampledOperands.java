@@ -6,10 +6,12 @@ import dev.nibble.quant.StraightThrough;
 import dev.nibble.quant.Transform;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.DeviceState;
+import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.QuantizeOps;
 import dev.nibble.spi.Quantized;
 import dev.nibble.spi.Site;
+import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.state.StateInput;
 import dev.nibble.state.StateProgram;
@@ -19,10 +21,15 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 
 /** Quantizes as a backend does, and keeps a copy of what each layer quantizes first in each role. */
 final class SampledOperands implements QuantizeOps, AutoCloseable {
+    private static final Set<Role> ROLES = Set.of(Role.INPUT, Role.WEIGHT, Role.GRAD_OUTPUT);
+
     private final QuantizeOps delegate;
     private final Map<String, Map<Role, Tensor>> kept = new TreeMap<>(); // by layer
     private boolean sampling;
@@ -38,10 +45,22 @@ final class SampledOperands implements QuantizeOps, AutoCloseable {
 
     /** {@return the backend, which quantizes by this} */
     Backend replacing(Backend backend) {
+        return replacing(backend, _ -> {});
+    }
+
+    /**
+     * {@return the backend, which quantizes by this}
+     *
+     * @param beginning hears which step is about to begin
+     */
+    Backend replacing(Backend backend, Consumer<StepContext> beginning) {
         return (Backend) Proxy.newProxyInstance(
                 Backend.class.getClassLoader(), new Class<?>[] {Backend.class}, (_, method, arguments) -> {
                     if (method.getName().equals("quantization")) {
                         return this;
+                    }
+                    if (method.getName().equals("beginStep")) {
+                        beginning.accept((StepContext) arguments[0]);
                     }
                     try {
                         return method.invoke(backend, arguments);
@@ -56,8 +75,30 @@ final class SampledOperands implements QuantizeOps, AutoCloseable {
         sampling = value;
     }
 
+    /** {@return whether there is a copy} */
+    boolean hasSamples() {
+        return !kept.isEmpty();
+    }
+
+    /**
+     * {@return the copies of a layer on the host, if there is one of each operand of its products}
+     *
+     * @param label of its quantizer
+     */
+    Optional<LayerSample> read(Backend backend, LinearLayer layer, String label) {
+        Map<Role, LayerSample.Matrix> matrices = new EnumMap<>(Role.class);
+        of(layer.site().name()).forEach((role, tensor) -> {
+            if (ROLES.contains(role)) {
+                matrices.put(role, new LayerSample.Matrix(tensor.shape(), backend.readFloats(tensor)));
+            }
+        });
+        return matrices.keySet().equals(ROLES)
+                ? Optional.of(new LayerSample(layer, label, matrices))
+                : Optional.empty();
+    }
+
     /** {@return the copies of a layer by role, owned by this} */
-    Map<Role, Tensor> of(String layer) {
+    private Map<Role, Tensor> of(String layer) {
         return kept.getOrDefault(layer, Map.of());
     }
 
@@ -99,8 +140,14 @@ final class SampledOperands implements QuantizeOps, AutoCloseable {
         delegate.run(scope, program, state, inputs);
     }
 
+    /** Gives all copies back. */
+    void clear() {
+        kept.values().forEach(layer -> layer.values().forEach(Tensor::close));
+        kept.clear();
+    }
+
     @Override
     public void close() {
-        kept.values().forEach(layer -> layer.values().forEach(Tensor::close));
+        clear();
     }
 }

@@ -9,7 +9,7 @@ import dev.nibble.spi.PlanRequest;
  * @param loss mean cross-entropy over the step's tokens or samples, nats, before the update
  * @param learningRate learning rate of the step
  * @param gradientNorm Euclidean norm of all gradients before clipping
- * @param skipped whether the update was left out because something was not finite
+ * @param skipped whether the update was left out because something was not finite, or the loss a spike
  * @param unitsPerSecond tokens or samples of the step over its own duration
  * @param elapsedSeconds time since the first step began, evaluations included
  * @param phase part of the training that the step belongs to

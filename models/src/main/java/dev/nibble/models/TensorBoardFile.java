@@ -7,6 +7,7 @@ import dev.nibble.models.train.TaskKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
@@ -28,7 +29,9 @@ final class TensorBoardFile implements RunListener, AutoCloseable {
     private static final String NAME = "events.out.tfevents.nibble";
 
     private final TaskKind kind;
-    private final EventFile events;
+    private final Path file;
+    private final List<RunEvent> told = new ArrayList<>();
+    private EventFile events;
     private final double startSeconds; // since 1970, as if the run had not been broken off
     private double elapsedSeconds;
 
@@ -47,14 +50,41 @@ final class TensorBoardFile implements RunListener, AutoCloseable {
         } catch (IOException e) {
             throw new NibbleException(own + " cannot be made: " + IoReason.of(e), e);
         }
-        events = new EventFile(own.resolve(NAME), startSeconds);
-        for (StepRecord step : before.curve()) {
+        file = own.resolve(NAME);
+        events = new EventFile(file, startSeconds);
+        write(before.curve(), before.evaluations(), before.telemetry());
+        before.events().forEach(this::event);
+    }
+
+    private void write(List<StepRecord> curve, List<Evaluation> evaluations, List<LayerTelemetry> telemetry) {
+        for (StepRecord step : curve) {
             step(step);
-            before.telemetry().stream().filter(row -> row.step() == step.step()).forEach(this::telemetry);
-            before.evaluations().stream()
+            telemetry.stream().filter(row -> row.step() == step.step()).forEach(this::telemetry);
+            evaluations.stream()
                     .filter(evaluation -> evaluation.step() == step.step() + 1)
                     .forEach(this::evaluated);
         }
+    }
+
+    @Override
+    public void wentBack(List<StepRecord> curve, List<Evaluation> evaluations, List<LayerTelemetry> telemetry) {
+        events.close();
+        events = new EventFile(file, startSeconds);
+        write(curve, evaluations, telemetry);
+        told.forEach(this::write);
+    }
+
+    /** What the guard did, as the number of its action. */
+    @Override
+    public void event(RunEvent event) {
+        told.add(event);
+        write(event);
+    }
+
+    private void write(RunEvent event) {
+        SequencedMap<String, Double> values = new LinkedHashMap<>();
+        values.put("guard/" + event.cause().label(), (double) event.action().ordinal());
+        write(event.step(), values);
     }
 
     /** {@return whether a configuration wants the file} */
@@ -82,6 +112,7 @@ final class TensorBoardFile implements RunListener, AutoCloseable {
         if (kind.hasAccuracy()) {
             values.put("accuracy/validation", evaluation.validationAccuracy());
         }
+        kind.scores().forEach(name -> values.put(name + "/validation", evaluation.score(name)));
         write(evaluation.step() - 1L, values);
     }
 

@@ -3,22 +3,42 @@ package dev.nibble.models;
 import static dev.nibble.models.Setting.integer;
 import static dev.nibble.models.Setting.number;
 
+import dev.nibble.error.NibbleException;
+import dev.nibble.models.checkpoint.PretrainedWeights;
 import dev.nibble.models.data.ByteText;
-import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.data.ByteVocabulary;
+import dev.nibble.models.data.TokenFile;
+import dev.nibble.models.data.TokenText;
+import dev.nibble.models.data.Vocabulary;
+import dev.nibble.models.files.CacheFolder;
+import dev.nibble.models.layers.DecoderShape;
+import dev.nibble.models.layers.DecoderStyle;
 import dev.nibble.models.layers.OutlierSpec;
+import dev.nibble.models.text.FileVocabulary;
 import dev.nibble.models.train.LanguageModelTask;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.LinearLayer;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
- * A byte-level Llama-style language model on a public-domain text. A step has 2048 tokens, and the input of every
- * projection at least 32 blocks of 128x128.
+ * A language model, Llama-style or GPT-2-style, on bytes or the tokens of a tokenizer; by default on a public-domain text. A step has
+ * 2048 tokens, and the input of every projection at least 32 blocks of 128x128.
  */
 final class TextPreset implements Preset {
+    /** Name of the setting that names the tokenizer. */
+    static final String TOKENIZER = "model.tokenizer";
+
+    private static final String STYLE = "model.style";
+    private static final String WEIGHTS = "model.weights";
+    private static final String DATA = "data.path";
+    private static final String TOKENS = "data.tokens";
+    private static final String SEQUENCE = "data.sequence";
+    private static final int HIDDEN_MULTIPLE = 64;
     private static final TrainingSettings TRAINING = new TrainingSettings(100, "0.0015", 10, "0.1");
 
     @Override
@@ -28,7 +48,7 @@ final class TextPreset implements Preset {
 
     @Override
     public String description() {
-        return "byte-level Llama-style language model on Moby-Dick, or on a text of your own (data.path)";
+        return "language model, Llama-style or GPT-2-style, on the bytes of Moby-Dick, or on texts and a tokenizer of your own";
     }
 
     @Override
@@ -39,19 +59,50 @@ final class TextPreset implements Preset {
     @Override
     public List<Setting> settings() {
         return TRAINING.after(
+                new Setting(
+                        STYLE,
+                        Setting.Type.TEXT,
+                        "llama",
+                        "blocks: llama; or gpt2, with learned positions, LayerNorm, GELU and biases"),
                 integer("model.width", 256, "features of the residual stream"),
                 integer("model.heads", 4, "attention heads"),
-                integer("model.hidden", 704, "features of gate and of up in the feed-forward layer"),
+                integer(
+                        "model.hidden",
+                        0,
+                        "features of gate and of up in the feed-forward layer; 0 for 8/3 of the width, up to a multiple of 64 (llama), or 4 times the width (gpt2)"),
                 integer("model.layers", 4, "decoder blocks"),
                 new Setting(
-                        "model.tiedHead", Setting.Type.BOOLEAN, "false", "whether the head uses the embedding's table"),
+                        "model.tiedHead",
+                        Setting.Type.BOOLEAN,
+                        "false",
+                        "whether the head of a llama uses the embedding's table; that of a gpt2 always does"),
                 AttentionSetting.setting(),
+                RecomputeSetting.setting(),
                 number(
                         "model.outlierRate",
                         "0",
                         "share of the inputs of mlp.gateUp and mlp.down that gets an outlier, which cancels in exact arithmetic"),
                 number("model.outlierSize", "1000", "magnitude of these outliers"),
-                new Setting("data.path", Setting.Type.PATH, "", "a text file; empty for the bundled Moby-Dick"),
+                new Setting(
+                        WEIGHTS,
+                        Setting.Type.PATH,
+                        "",
+                        "a .safetensors with Hugging Face's names, whose values a model of these sizes begins with; empty for random ones"),
+                new Setting(
+                        TOKENIZER,
+                        Setting.Type.PATH,
+                        "",
+                        "a tokenizer.json of Hugging Face, whose tokens the model reads; empty for bytes"),
+                new Setting(
+                        DATA,
+                        Setting.Type.PATH,
+                        "",
+                        "a text file, or a folder of them, in the order of their paths; empty for the bundled Moby-Dick"),
+                new Setting(
+                        TOKENS,
+                        Setting.Type.PATH,
+                        "",
+                        "file that keeps the tokens of the text, made on first use; empty for one below ~/.cache/nibble/tokens"),
                 integer("data.batch", 16, "sequences in a micro-batch"),
                 integer("data.sequence", 128, "tokens in a sequence"),
                 integer("data.validationBatches", 8, "batches of held-out text in an evaluation"));
@@ -62,7 +113,7 @@ final class TextPreset implements Preset {
         Problems problems = new Problems();
         checkData(values, problems);
         problems.check(() -> TRAINING.spec(values));
-        Optional<LlamaShape> shape = problems.collect(() -> shape(values));
+        Optional<DecoderShape> shape = problems.collect(() -> shape(values));
         problems.throwIfAny();
         return shape.orElseThrow().planned();
     }
@@ -74,7 +125,7 @@ final class TextPreset implements Preset {
 
     @Override
     public String ownQuantizer(LinearLayer layer) {
-        return layer.site().name().equals(LlamaShape.HEAD) ? "fp32" : "";
+        return layer.site().name().equals(DecoderShape.HEAD) ? "fp32" : "";
     }
 
     @Override
@@ -82,24 +133,79 @@ final class TextPreset implements Preset {
         layers(values);
         return new LanguageModelTask(
                 shape(values),
-                values.text("data.path").isEmpty() ? ByteText.bundled() : ByteText.read(values.path("data.path")),
+                text(values),
                 values.integer("data.batch"),
-                values.integer("data.sequence"),
+                values.integer(SEQUENCE),
                 values.integer("data.validationBatches"),
-                TRAINING.spec(values));
+                TRAINING.spec(values),
+                (backend, parameters) ->
+                        weights(values).ifPresent(file -> PretrainedWeights.load(file, backend, parameters)));
     }
 
-    private static LlamaShape shape(SettingValues values) {
-        return new LlamaShape(
-                ByteText.VOCABULARY,
-                values.integer("model.width"),
+    @Override
+    public void requireData(SettingValues values) {
+        weights(values).filter(file -> !Files.isRegularFile(file)).ifPresent(file -> {
+            throw new NibbleException("%s %s, but must be a file; check %s"
+                    .formatted(file, Files.exists(file) ? "is a folder" : "does not exist", WEIGHTS));
+        });
+    }
+
+    private static Optional<Path> weights(SettingValues values) {
+        return values.text(WEIGHTS).isEmpty() ? Optional.empty() : Optional.of(values.path(WEIGHTS));
+    }
+
+    private static TokenText text(SettingValues values) {
+        Optional<Path> tokenizer = tokenizer(values);
+        if (tokenizer.isPresent()) {
+            try (Vocabulary vocabulary = FileVocabulary.open(tokenizer.get())) {
+                return TokenFile.of(
+                        Path.of(values.text(DATA)), tokenizer.get(), vocabulary, name -> tokens(values, name));
+            }
+        }
+        return values.text(DATA).isEmpty() ? ByteText.bundled() : ByteText.read(values.path(DATA));
+    }
+
+    private static Path tokens(SettingValues values, String name) {
+        return values.text(TOKENS).isEmpty() ? CacheFolder.of("tokens").resolve(name + ".bin") : values.path(TOKENS);
+    }
+
+    private static Optional<Path> tokenizer(SettingValues values) {
+        return values.text(TOKENIZER).isEmpty() ? Optional.empty() : Optional.of(values.path(TOKENIZER));
+    }
+
+    /** {@return what stands between texts and the model's tokens, owned by the caller} */
+    static Vocabulary vocabulary(SettingValues values) {
+        return tokenizer(values).<Vocabulary>map(FileVocabulary::open).orElseGet(ByteVocabulary::new);
+    }
+
+    /** {@return longest sequence that the model has seen} */
+    static int context(SettingValues values) {
+        return values.integer(SEQUENCE);
+    }
+
+    /** {@return sizes of the model} */
+    static DecoderShape shape(SettingValues values) {
+        DecoderStyle style = values.choice(STYLE, DecoderStyle.class);
+        boolean gpt2 = style == DecoderStyle.GPT2;
+        int width = values.integer("model.width");
+        int hidden = values.integer("model.hidden");
+        return new DecoderShape(
+                style,
+                tokenizer(values).map(FileVocabulary::size).orElse(ByteText.VOCABULARY),
+                width,
                 values.integer("model.heads"),
-                values.integer("model.hidden"),
+                hidden == 0 ? usualHidden(gpt2, width) : hidden,
                 values.integer("model.layers"),
-                values.flag("model.tiedHead"),
+                gpt2 || values.flag("model.tiedHead"),
+                gpt2 ? context(values) : 0,
                 new OutlierSpec(values.number("model.outlierRate"), values.number("model.outlierSize")),
-                AttentionSetting.isQuantized(values)
-                        ? OptionalInt.of(values.integer("data.sequence"))
-                        : OptionalInt.empty());
+                AttentionSetting.isQuantized(values) ? OptionalInt.of(context(values)) : OptionalInt.empty());
+    }
+
+    private static int usualHidden(boolean gpt2, int width) {
+        return Math.clamp(
+                gpt2 ? 4L * width : Math.ceilDiv(8L * width, 3L * HIDDEN_MULTIPLE) * HIDDEN_MULTIPLE,
+                0,
+                Integer.MAX_VALUE);
     }
 }

@@ -5,11 +5,8 @@ import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendProvider;
-import dev.nibble.spi.LinearLayer;
-import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.MemoryLayout;
 import java.util.Optional;
-import java.util.function.Function;
 
 /** One run: opens the backend, trains, and gathers the result. */
 final class Training {
@@ -27,7 +24,7 @@ final class Training {
         this.checkpointer = checkpointer;
     }
 
-    RunResult run(BackendProvider provider, Function<LinearLayer, LinearQuantizer> quantizers) {
+    RunResult run(BackendProvider provider) {
         RunConfig config = prepared.config();
         Task task = prepared.task();
         int steps = prepared.steps();
@@ -35,10 +32,11 @@ final class Training {
         RunRecorder recorder = new RunRecorder(kind, config, task, provider.name(), before);
         try (Backend backend = provider.open(config.backendOptions())) {
             recorder.opened(backend.description());
-            Optional<MemoryForecast> memory = forecast(task, quantizers, backend.memoryLayout());
+            Optional<MemoryForecast> memory = forecast(backend.memoryLayout());
             memory.ifPresent(recorder::forecast);
-            try (TrainingLoop loop =
-                    new TrainingLoop(prepared, backend, quantizers, recorder, listener, checkpointer)) {
+            try (LiveSamples samples = new LiveSamples(prepared, listener, backend);
+                    TrainingLoop loop =
+                            new TrainingLoop(prepared, samples.backend(), recorder, samples.listener(), checkpointer)) {
                 listener.started(new RunInfo(
                         kind,
                         config.quantizer().label(),
@@ -49,22 +47,27 @@ final class Training {
                         task.parameters(),
                         task.summary(),
                         memory));
+                task.notices().forEach(listener::notice);
                 loop.run();
             } catch (NibbleException | IllegalArgumentException e) { // the latter: a quantizer's plan for this shape
                 LOG.log(System.Logger.Level.DEBUG, "the run failed", e);
                 recorder.failed(e);
             } finally {
-                recorder.measured(backend.memory().peakBytes(), backend.log().rows());
+                recorder.measured(backend.memory(), backend.log().rows());
             }
         }
         return recorder.result();
     }
 
     /** {@return what the run will hold; empty if it cannot run: it says why itself} */
-    private static Optional<MemoryForecast> forecast(
-            Task task, Function<LinearLayer, LinearQuantizer> quantizers, MemoryLayout layout) {
+    private Optional<MemoryForecast> forecast(MemoryLayout layout) {
         try {
-            return Optional.of(MemoryForecast.of(task, quantizers, layout));
+            return Optional.of(MemoryForecast.of(
+                    prepared.task(),
+                    prepared.precision(),
+                    prepared.recomputes(),
+                    prepared.config().seed(),
+                    layout));
         } catch (NibbleException | IllegalArgumentException e) {
             LOG.log(System.Logger.Level.DEBUG, "memory is not predicted", e);
             return Optional.empty();

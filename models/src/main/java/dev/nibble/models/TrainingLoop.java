@@ -8,10 +8,7 @@ import dev.nibble.models.train.Workload;
 import dev.nibble.quant.Statistic;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.Control;
-import dev.nibble.spi.LinearLayer;
-import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.NonFinite;
-import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -20,23 +17,27 @@ import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
-import java.util.function.Function;
 
 /**
  * The steps of a run. A step moves the batches in, enqueues everything on the device, and reads the loss and the control
- * vector when it has ended; the device has decided by then whether the weights changed.
+ * vector when it has ended; the device has decided by then whether the weights changed, unless the guard wants to know the loss before.
  */
 final class TrainingLoop implements AutoCloseable {
-    private final RunConfig config;
     private final TrainingSpec spec;
     private final long unitsPerStep;
     private final Backend backend;
     private final RunRecorder recorder;
     private final RunListener listener;
     private final int steps; // before fine-tuning
+    private final int all; // with it
+    private final PrecisionSchedule precision;
+    private final ActiveQuantizers active;
+    private final Guard guard;
+    private final GuardedSteps guarded;
     private final Workload workload;
     private final Optimizer optimizer;
     private final Tensor loss;
@@ -47,53 +48,64 @@ final class TrainingLoop implements AutoCloseable {
     TrainingLoop(
             PreparedRun prepared,
             Backend backend,
-            Function<LinearLayer, LinearQuantizer> quantizers,
             RunRecorder recorder,
             RunListener listener,
             Optional<Checkpointer> checkpointer) {
         Task task = prepared.task();
-        this.config = prepared.config();
         this.spec = task.training();
         this.unitsPerStep = task.units() * spec.microBatches();
         this.backend = backend;
         this.recorder = recorder;
         this.listener = listener;
         this.steps = prepared.steps();
+        this.all = steps + spec.fineTuning().steps();
         this.checkpointer = checkpointer;
-        this.workload = task.open(backend, quantizers, config.seed());
+        this.precision = prepared.precision();
+        this.active = new ActiveQuantizers(precision);
+        this.workload = task.open(backend, active.byLayer(), prepared.config().seed());
+        RecomputeSetting.apply(prepared.recomputes(), workload);
         this.optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
         this.loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE);
+        this.guard = new Guard(prepared.resolution().guard(), spec.schedule().warmup(), recorder);
+        this.guarded = new GuardedSteps(prepared, guard, active, recorder, listener, checkpointer, this::state);
     }
 
     void run() {
         int done = checkpointer.map(c -> c.begin(state())).orElse(0);
         startNanos = System.nanoTime() - Math.round(recorder.secondsBefore() * 1e9);
         try {
-            int all = steps + spec.fineTuning().steps();
-            if (evaluationIsDue(done, all)) { // it was due when the run was interrupted, too
-                if (!evaluate(done)) {
-                    return;
+            if (evaluationIsDue(done)) { // it was due when the run was interrupted, too
+                int next = evaluate(done);
+                if (next == done) {
+                    save(done);
                 }
-                save(done);
+                done = next;
             }
-            for (int step = done; step < all; step++) {
-                if (!step(step) || (evaluationIsDue(step + 1, all) && !evaluate(step + 1))) {
-                    return;
-                }
-                boolean last = step == all - 1;
-                if (checkpointIsDue(step + 1, last)) {
-                    save(step + 1);
-                }
-                if (!last && interrupted("after step " + step, step + 1)) {
-                    return;
-                }
+            while (done != GuardedSteps.END && done < all) {
+                done = stepAndWhatFollows(done);
             }
         } finally {
             recorder.elapsed(elapsedSeconds());
         }
     }
 
-    private boolean evaluationIsDue(int stepsDone, int all) {
+    /** {@return the step that comes next, or END} */
+    private int stepAndWhatFollows(int step) {
+        int next = step(step);
+        if (next == step + 1 && evaluationIsDue(next)) {
+            next = evaluate(next);
+        }
+        if (next != step + 1) {
+            return next;
+        }
+        boolean last = next == all;
+        if (checkpointIsDue(next, last)) {
+            save(next);
+        }
+        return !last && interrupted("after step " + step, next) ? GuardedSteps.END : next;
+    }
+
+    private boolean evaluationIsDue(int stepsDone) {
         boolean every = spec.evaluateEvery() > 0 && stepsDone % spec.evaluateEvery() == 0;
         boolean wanted = stepsDone == all || stepsDone == steps || every;
         return wanted && stepsDone > 0 && !recorder.hasEvaluated(stepsDone);
@@ -117,11 +129,11 @@ final class TrainingLoop implements AutoCloseable {
     }
 
     private void save(int stepsDone) {
-        checkpointer.orElseThrow().save(stepsDone, state(), history());
+        checkpointer.orElseThrow().save(stepsDone, guard.dataStep(stepsDone), state(), history());
     }
 
     private TrainingState state() {
-        return new TrainingState(backend, workload, optimizer);
+        return new TrainingState(backend, workload, optimizer, active);
     }
 
     private RunHistory history() {
@@ -133,21 +145,32 @@ final class TrainingLoop implements AutoCloseable {
         return (System.nanoTime() - startNanos) * 1e-9;
     }
 
-    /** {@return whether the run goes on} */
-    private boolean step(int step) {
+    /** {@return the step that comes next, or END} */
+    private int step(int step) {
         long begin = System.nanoTime();
-        float learningRate = spec.learningRate(step, steps);
-        PlanRequest.Phase phase = step < steps ? PlanRequest.Phase.LOW_BIT : PlanRequest.Phase.FINE_TUNE;
+        active.advance(step, guard.backedOff(step), workload.linears()).ifPresent(guarded::tell);
+        float learningRate = guard.learningRate(spec.learningRate(step, steps));
         boolean observed = spec.telemetryEvery() > 0 && step % spec.telemetryEvery() == 0;
+        StepContext context = new StepContext(step, 0, StepContext.Mode.TRAIN, learningRate, precision.phase(step));
         for (int microBatch = 0; microBatch < spec.microBatches(); microBatch++) {
             boolean last = microBatch == spec.microBatches() - 1;
             workload.linears().forEach(linear -> linear.observe(observed && last));
-            workload.loadTraining(step, microBatch);
-            pass(new StepContext(step, microBatch, StepContext.Mode.TRAIN, learningRate, phase), last);
+            workload.loadTraining(guard.dataStep(step), microBatch);
+            context = new StepContext(step, microBatch, context.mode(), learningRate, context.phase());
+            pass(context, last);
         }
         workload.linears().forEach(linear -> linear.observe(false));
+        double value = backend.readFloats(loss)[0];
+        Optional<String> spike = guard.spike(step, value);
+        if (guard.holdsUpdates()) {
+            if (spike.isPresent()) {
+                optimizer.skip();
+            }
+            try (StepScope scope = backend.beginStep(context)) {
+                update(scope);
+            }
+        }
         float[] control = backend.readFloats(optimizer.control());
-        float value = backend.readFloats(loss)[0];
         boolean skipped = control[Control.SKIPPED.ordinal()] != 0;
         if (!skipped) {
             workload.linears().forEach(QuantizedLayer::markTrained);
@@ -161,17 +184,16 @@ final class TrainingLoop implements AutoCloseable {
                 skipped,
                 unitsPerStep / duration,
                 elapsedSeconds(),
-                phase);
+                precision.phase(step));
         recorder.step(row);
         listener.step(row);
         if (observed) {
-            for (QuantizedLayer linear : workload.linears()) {
-                LayerTelemetry telemetry = telemetry(linear, step);
-                recorder.telemetry(telemetry);
-                listener.telemetry(telemetry);
-            }
+            tellTelemetry(step);
         }
-        return finite(row.skipped(), row.loss(), "at step " + step, row.gradientNorm());
+        List<NonFinite> found = backend.takeNonFinite();
+        boolean byDevice = skipped && !(guard.holdsUpdates() && spike.isPresent());
+        OptionalDouble badNorm = byDevice ? OptionalDouble.of(row.gradientNorm()) : OptionalDouble.empty();
+        return guarded.afterStep(step, nonFinite(found, value, badNorm), spike, found);
     }
 
     private void pass(StepContext context, boolean last) {
@@ -188,9 +210,24 @@ final class TrainingLoop implements AutoCloseable {
             workload.backward(scope);
             if (last) {
                 workload.linears().forEach(QuantizedLayer::releaseWeight);
-                optimizer.step(scope);
-                workload.linears().forEach(linear -> linear.afterOptimizer(scope, optimizer.control()));
+                optimizer.decide(scope);
+                if (!guard.holdsUpdates()) {
+                    update(scope);
+                }
             }
+        }
+    }
+
+    private void update(StepScope scope) {
+        optimizer.update(scope);
+        workload.linears().forEach(linear -> linear.afterOptimizer(scope, optimizer.control()));
+    }
+
+    private void tellTelemetry(int step) {
+        for (QuantizedLayer linear : workload.linears()) {
+            LayerTelemetry telemetry = telemetry(linear, step);
+            recorder.telemetry(telemetry);
+            listener.telemetry(telemetry);
         }
     }
 
@@ -213,31 +250,20 @@ final class TrainingLoop implements AutoCloseable {
                 state);
     }
 
-    /** {@return whether the run goes on} */
-    private boolean finite(boolean skipped, double value, String when, double gradientNorm) {
-        List<NonFinite> found = backend.takeNonFinite();
-        boolean bad = skipped || !found.isEmpty() || !Double.isFinite(value);
-        if (!bad || config.nonFinite() == NonFinitePolicy.SKIP) {
-            return true;
-        }
-        String what;
+    /** {@return what is not finite, if anything is} */
+    private static Optional<String> nonFinite(List<NonFinite> found, double value, OptionalDouble badNorm) {
         if (!found.isEmpty()) {
             NonFinite first = found.getFirst();
-            what = first.site().name() + ": " + first.role().label() + " holds NaN or infinity";
-        } else if (skipped) {
-            what = "the norm of all gradients is " + gradientNorm;
-        } else {
-            what = "the loss is " + value;
+            return Optional.of(first.site().name() + ": " + first.role().label() + " holds NaN or infinity");
         }
-        recorder.end(
-                RunResult.Status.STOPPED,
-                what + " " + when + ", but training needs finite values; lower train.learningRate, choose another"
-                        + " quantizer for the layer, or skip such steps");
-        return false;
+        if (badNorm.isPresent()) {
+            return Optional.of("the norm of all gradients is " + badNorm.getAsDouble());
+        }
+        return Double.isFinite(value) ? Optional.empty() : Optional.of("the loss is " + value);
     }
 
-    /** {@return whether the run goes on} */
-    private boolean evaluate(int stepsDone) {
+    /** {@return the step that comes next, or END} */
+    private int evaluate(int stepsDone) {
         int batches = workload.validationBatches();
         try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
             backend.neural().zero(scope, loss);
@@ -249,7 +275,7 @@ final class TrainingLoop implements AutoCloseable {
                 workload.evaluate(scope, loss);
             }
             if (i < batches - 1 && interrupted("in the evaluation after " + stepsDone + " steps", stepsDone)) {
-                return false;
+                return GuardedSteps.END;
             }
         }
         workload.linears().forEach(QuantizedLayer::releaseWeight);
@@ -257,11 +283,12 @@ final class TrainingLoop implements AutoCloseable {
         double accuracy = workload.correct()
                 .map(correct -> backend.readFloats(correct)[0] / (double) workload.validationSamples())
                 .orElse(Double.NaN);
-        Evaluation evaluation = new Evaluation(stepsDone, value, accuracy);
+        Evaluation evaluation = new Evaluation(stepsDone, value, accuracy, workload.scores(value));
         recorder.evaluated(evaluation);
         listener.evaluated(evaluation);
         // also takes what the evaluation met, so that it does not skip the next step
-        return finite(false, value, "in the evaluation after " + stepsDone + " steps", Double.NaN);
+        List<NonFinite> found = backend.takeNonFinite();
+        return guarded.afterEvaluation(stepsDone, nonFinite(found, value, OptionalDouble.empty()), found);
     }
 
     @Override

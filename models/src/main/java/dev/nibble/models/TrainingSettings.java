@@ -40,6 +40,7 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
         settings.add(integer("train.evaluateEvery", 0, "steps between evaluations; 0 for one at the end only"));
         settings.add(
                 integer("train.telemetryEvery", 10, "steps between records of how inputs were quantized; 0 for none"));
+        settings.addAll(GuardSettings.SETTINGS);
         settings.addAll(CheckpointSettings.SETTINGS);
         settings.addAll(TensorBoardFile.SETTINGS);
         return List.copyOf(settings);

@@ -21,8 +21,9 @@ import java.util.TreeMap;
  * @param backend whose memory it is
  * @param workload the parameters and layers
  * @param optimizer the moments
+ * @param active the quantizers
  */
-record TrainingState(Backend backend, Workload workload, Optimizer optimizer) {
+record TrainingState(Backend backend, Workload workload, Optimizer optimizer, ActiveQuantizers active) {
     /** {@return the parameters and running averages by name} */
     DeviceTensors model() {
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
@@ -61,20 +62,25 @@ record TrainingState(Backend backend, Workload workload, Optimizer optimizer) {
         return steps;
     }
 
+    /** {@return by layer, its quantizer with all options} */
+    SortedMap<String, String> quantizerLabels() {
+        return active.labels();
+    }
+
     /**
-     * Takes everything from a checkpoint.
+     * Takes everything from a checkpoint. Layers whose quantizer then is unknown now keep theirs, in its first state.
      *
-     * @param trainedSteps as they were then
-     * @param replaced layers whose quantizer keeps its first state
+     * @param state what it says
      * @throws dev.nibble.error.FormatException naming the file and tensor that do not fit the model
      */
-    void restore(Checkpoint checkpoint, SortedMap<String, Integer> trainedSteps, Set<String> replaced) {
+    void restore(Checkpoint checkpoint, CheckpointState state) {
+        Set<String> replaced = active.restore(state.quantizers(), state.step(), workload.linears());
         model().restore(checkpoint.file(CheckpointFile.MODEL), false);
         moments().restore(checkpoint.file(CheckpointFile.OPTIMIZER), false);
         quantizers(replaced).restore(checkpoint.file(CheckpointFile.QUANTIZER), !replaced.isEmpty());
         for (QuantizedLayer linear : workload.linears()) {
             String layer = linear.layer().site().name();
-            linear.resumeAt(replaced.contains(layer) ? 0 : trainedSteps.getOrDefault(layer, 0));
+            linear.resumeAt(replaced.contains(layer) ? 0 : state.trainedSteps().getOrDefault(layer, 0));
         }
     }
 

@@ -25,6 +25,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -74,13 +75,69 @@ class ImagesPresetTests {
 
     /** Chance gives a quarter. */
     @ParameterizedTest
-    @ValueSource(strings = {"swiglu", "relu"})
-    void smallModelLearnsInSeconds(String mlp) {
-        RunResult result = completed(tiny().withSteps(60).with("model.mlp", mlp));
+    @CsvSource({"swiglu,rms", "relu,rms", "gelu,deit"})
+    void smallModelLearnsInSeconds(String mlp, String style) {
+        RunResult result = completed(tiny().withSteps(60).with("model.mlp", mlp).with("model.style", style));
         assertTrue(result.finalTrainLoss() < 0.1, "train loss " + result.finalTrainLoss());
         assertTrue(result.finalValidationLoss() < 0.2, "validation loss " + result.finalValidationLoss());
         assertTrue(result.finalValidationAccuracy() > 0.95, "accuracy " + result.finalValidationAccuracy());
         assertEquals(TaskKind.CLASSIFICATION, result.kind());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"fp32", "int8-fallback:block=16"})
+    void deitStyleHoldsWhatIsPredicted(String quantizer) {
+        RunConfig config = tiny().with("model.mlp", "gelu").with("model.style", "deit");
+        RunResult result = completed(config.withQuantizer(QuantizerChoice.parse(quantizer)));
+        RunMemory memory = result.memory().orElseThrow();
+        assertEquals(memory.forecast().savedActivations(), result.savedActivationBytes());
+    }
+
+    @Test
+    void augmentationIsAFunctionOfTheSeedAndChangesTheRun() {
+        RunConfig config = tiny().with("data.augment", "crop, flip").with("data.cropPadding", "2");
+        RunResult augmented = completed(config);
+        List<Double> losses = augmented.curve().stream().map(StepRecord::loss).toList();
+        assertEquals(
+                losses, completed(config).curve().stream().map(StepRecord::loss).toList());
+        assertNotEquals(
+                losses, completed(tiny()).curve().stream().map(StepRecord::loss).toList());
+        assertNotEquals(
+                losses,
+                completed(config.with("data.augment", "crop")).curve().stream()
+                        .map(StepRecord::loss)
+                        .toList());
+        String several = problem(tiny().with("data.augment", "crop,turn").with("data.cropPadding", "0"));
+        assertTrue(several.contains("setting data.augment has 'turn'; known: none, crop, flip"), several);
+        assertTrue(several.contains("setting data.cropPadding is 0, but must be in 1..1024"), several);
+        assertTrue(problem(tiny().with("data.augment", "none,flip")).contains("none stands alone"));
+    }
+
+    @Test
+    void augmentedRunIsResumedToTheSameBits() {
+        RunConfig config = tiny().with("data.augment", "crop,flip").with("data.batch", "200"); // three epochs
+        RunOrigin origin = new RunOrigin("test", "1", List.of(), Map.of());
+        RunResult whole =
+                new RunFolder(folder.resolve("whole"), origin).train(runs, config, RunListener.SILENT, Start.NEW);
+        RunFolder broken = new RunFolder(folder.resolve("broken"), origin);
+        RunListener breaking = new RunListener() {
+            private int questions;
+
+            @Override
+            public boolean stopRequested() {
+                questions++;
+                return questions == 2;
+            }
+        };
+        assertEquals(
+                RunResult.Status.INTERRUPTED,
+                broken.train(runs, config, breaking, Start.NEW).status());
+        RunResult resumed = broken.train(runs, config, RunListener.SILENT, Start.RESUME);
+        assertEquals(4, resumed.curve().size());
+        assertEquals(
+                whole.curve().stream().map(StepRecord::loss).toList(),
+                resumed.curve().stream().map(StepRecord::loss).toList());
+        assertEquals(whole.evaluations(), resumed.evaluations());
     }
 
     @ParameterizedTest
@@ -299,8 +356,8 @@ class ImagesPresetTests {
     @Test
     void settingsThatDoNotFitAreRefused() {
         assertTrue(problem(RunConfig.of("images")).contains("preset images has no data"));
-        assertTrue(
-                problem(tiny().with("model.mlp", "gelu")).contains("setting model.mlp is 'gelu'; known: swiglu, relu"));
+        assertTrue(problem(tiny().with("model.mlp", "tanh"))
+                .contains("setting model.mlp is 'tanh'; known: swiglu, relu, gelu"));
         assertTrue(
                 problem(tiny().with("data.batch", "0")).contains("setting data.batch is 0, but must be in 1..1048576"));
         assertTrue(problem(tiny().with("data.validationImages", "131")).contains("must be in 1..130"));

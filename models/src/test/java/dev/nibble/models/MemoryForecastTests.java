@@ -4,13 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.models.data.IdxFiles;
-import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.MemoryLayout;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,9 +26,7 @@ class MemoryForecastTests {
 
     private MemoryForecast forecast(RunConfig config, MemoryLayout layout) {
         PreparedRun run = runs.prepare(config);
-        Map<String, LinearQuantizer> quantizers = run.resolution().layerQuantizers();
-        return MemoryForecast.of(
-                run.task(), layer -> quantizers.get(layer.site().name()), layout);
+        return MemoryForecast.of(run.task(), run.precision(), run.recomputes(), config.seed(), layout);
     }
 
     private static RunConfig text(String quantizer, int width, int hidden, int sequence) {
@@ -55,7 +52,9 @@ class MemoryForecastTests {
         assertEquals(List.of(memory.forecast()), told, "known when the run starts");
         String what = config.quantizer().label() + " " + config.settings();
         for (RunMemory.Row row : memory.rows()) {
-            if (!row.name().equals("peak")) {
+            if (row.name().equals("held")) {
+                assertTrue(row.measured().orElseThrow() >= memory.peakBytes(), what + ": " + memory);
+            } else if (!row.name().equals("peak")) {
                 assertEquals(row.predicted(), row.measured().orElseThrow(), what + ": " + row.name());
             }
         }
@@ -151,6 +150,32 @@ class MemoryForecastTests {
                 .with("data.sequence", "16")
                 .withQuantizer(QuantizerChoice.parse(quantizer))
                 .withSteps(2));
+    }
+
+    /** Texts differ in length: which come first, the seed says; the peak is that of the longest ones. */
+    @ParameterizedTest
+    @ValueSource(strings = {"fp32", "int8-fallback"})
+    void taggersHoldWhatIsPredictedUnderAnySeed(String quantizer, @TempDir Path folder) throws IOException {
+        StringBuilder conll = new StringBuilder();
+        for (int i = 0; i < 40; i++) {
+            conll.append("w O\n".repeat(1 + 7 * (i % 5))).append("v B-X\n\n");
+        }
+        Path data = Files.writeString(folder.resolve("d.conll"), conll);
+        RunConfig config = RunConfig.of("tag")
+                .with("data.path", data.toString())
+                .with("data.classes", "2")
+                .with("model.width", "64")
+                .with("model.hidden", "128")
+                .with("data.batch", "3")
+                .with("data.sequence", "80")
+                .withQuantizer(QuantizerChoice.parse(quantizer))
+                .withSteps(2);
+        long peak = 0;
+        for (int seed : new int[] {0, 1, 2}) {
+            RunMemory memory = assertExact(config.withSeed(seed));
+            assertTrue(peak == 0 || peak == memory.forecast().peak(), "the longest texts are the same");
+            peak = memory.forecast().peak();
+        }
     }
 
     /** The portable and the plain backend hold the same tensors. */

@@ -1,10 +1,13 @@
 package dev.nibble.models;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.nibble.error.FormatException;
+import dev.nibble.models.files.HostileFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -19,6 +23,9 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class RecipeTests {
+    // To find the lines to blame, the whole configuration is checked again without each of them: some MB.
+    private static final long RECHECKED = 1L << 26; // bytes
+
     @TempDir
     Path folder;
 
@@ -239,5 +246,85 @@ class RecipeTests {
                 new RunFolder(folder.resolve(name), origin).train(runs, config, RunListener.SILENT, Start.NEW);
         assertEquals(RunResult.Status.COMPLETED, result.status(), result.message());
         return Files.readAllBytes(folder.resolve(name).resolve("checkpoints/step-000004/model.safetensors"));
+    }
+
+    /** Reads a recipe as commands do: what is refused names file and line, each problem in one line. */
+    private void readHostile(Path file) {
+        try {
+            runs.readRecipe(file);
+        } catch (ConfigurationException e) {
+            for (String problem : e.problems()) {
+                assertTrue(problem.matches("\\Q" + file + "\\E:[0-9,]+: .*"), problem);
+                assertEquals(1, problem.lines().count(), problem);
+            }
+            throw new FormatException(e.problems().getFirst());
+        }
+    }
+
+    @Test
+    void problemIsOneLineWhateverTheFileSays() {
+        assertEquals(
+                List.of("my.yaml:1: no preset is named 'a?b'; known: " + String.join(", ", runs.presets())),
+                problems("preset: \"a\\nb\"\n"));
+    }
+
+    private int refusals(int times, long seed) throws IOException {
+        String good = """
+                preset: text
+                quantizer: luq:exponent=4 # why
+                layers: {"blocks.*.mlp.down": 'fp8'}
+                model:
+                  layers: 2
+                train:
+                  learningRate: 3.0e-4
+                  optimizer: lion
+                """;
+        List<String> words = List.of(
+                "{",
+                "}",
+                "[",
+                "]",
+                ": ",
+                ",",
+                "- ",
+                "? ",
+                "*a ",
+                "&a ",
+                "<<: *a",
+                "!!java ",
+                "|\n",
+                ">\n",
+                "'",
+                "\"",
+                "%",
+                "@",
+                "`",
+                "# ",
+                "\n",
+                "\n  ",
+                "\t",
+                "\u0000",
+                "\ud800",
+                "---\n",
+                "...\n",
+                "1e999",
+                "0x1F",
+                "~",
+                "[[[[[[[[[[");
+        return new HostileFile(folder.resolve("my.yaml"), good.getBytes(UTF_8), words, this::readHostile, RECHECKED)
+                .refusals(times, seed);
+    }
+
+    @Test
+    void damagedRecipesAreReadOrRefused() throws IOException {
+        int refused = refusals(1_000, 1);
+        assertTrue(refused > 500, refused + " of 1000 were refused");
+    }
+
+    @Test
+    @Tag("slow")
+    void damagedRecipesAreReadOrRefusedAHundredThousandTimes() throws IOException {
+        int refused = refusals(100_000, 2);
+        assertTrue(refused > 50_000, refused + " of 100000 were refused");
     }
 }

@@ -13,6 +13,7 @@ import dev.nibble.models.train.TrainingSpec;
 import dev.nibble.models.train.Workload;
 import dev.nibble.spi.Availability;
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.BackendChoice;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.BackendProvider;
 import dev.nibble.spi.LinearLayer;
@@ -58,7 +59,7 @@ final class RunFixture {
 
         @Override
         public BackendProvider get(String name) {
-            BackendProvider provider = new NibbleModule.PluginBackends().get(name);
+            BackendProvider provider = BackendChoice.of(name).provider();
             return new BackendProvider() {
                 @Override
                 public String name() {

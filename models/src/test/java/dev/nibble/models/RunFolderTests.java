@@ -49,16 +49,18 @@ class RunFolderTests {
         RunResult result = train(RunFixture.tiny().with("train.evaluateEvery", "2"), RunListener.SILENT);
         List<String> rows = read("metrics.csv").lines().toList();
         assertEquals(
-                "step,trainLoss,learningRate,gradientNorm,skipped,tokensPerSecond,elapsedSeconds,validationLoss",
+                "step,trainLoss,learningRate,gradientNorm,skipped,tokensPerSecond,elapsedSeconds,validationLoss,perplexity,bitsPerByte",
                 rows.getFirst());
         assertEquals(1 + 4, rows.size());
         for (StepRecord step : result.curve()) {
             String[] cells = rows.get(1 + step.step()).split(",", -1);
-            assertEquals(8, cells.length);
+            assertEquals(10, cells.length);
             assertEquals(String.valueOf(step.step()), cells[0]);
             assertEquals((float) step.loss(), Float.parseFloat(cells[1]));
             assertEquals("false", cells[4]);
-            assertEquals(step.step() % 2 == 0, cells[7].isEmpty(), "evaluated after 2 and 4 steps");
+            for (int cell = 7; cell < 10; cell++) {
+                assertEquals(step.step() % 2 == 0, cells[cell].isEmpty(), "evaluated after 2 and 4 steps");
+            }
         }
     }
 

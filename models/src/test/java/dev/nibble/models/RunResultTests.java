@@ -65,6 +65,8 @@ class RunResultTests {
                         "skippedSteps",
                         "finalTrainLoss",
                         "finalValidationLoss",
+                        "perplexity",
+                        "bitsPerByte",
                         "tokensPerSecond",
                         "seconds",
                         "peakBytes",

@@ -91,7 +91,7 @@ class RunsTests {
     @Test
     void unknownPresetNamesTheKnownOnes() {
         String message = problem(runs, RunConfig.of("texts"));
-        assertTrue(message.contains("no preset is named 'texts'; known: classify, images, resnet, text"), message);
+        assertTrue(message.contains("no preset is named 'texts'; known: classify, images, resnet, tag, text"), message);
     }
 
     @Test

@@ -13,6 +13,7 @@ import com.google.inject.Injector;
 import com.google.inject.multibindings.OptionalBinder;
 import dev.nibble.models.layers.QuantizedLinear;
 import dev.nibble.models.layers.StepCounting;
+import dev.nibble.spi.BackendChoice;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -40,7 +41,8 @@ class WiringTests {
         assertSame(injector.getInstance(Runs.class), injector.getInstance(Runs.class));
         assertNotSame(Runs.create(), Runs.create());
         assertEquals(
-                List.of("classify", "images", "resnet", "text"), Runs.create().presets());
+                List.of("classify", "images", "resnet", "tag", "text"),
+                Runs.create().presets());
     }
 
     @Test
@@ -61,7 +63,7 @@ class WiringTests {
 
     @Test
     void autoIsTheBackendWithTheHighestPreference() {
-        BackendLookup lookup = new NibbleModule.PluginBackends();
+        BackendLookup lookup = name -> BackendChoice.of(name).provider();
         assertEquals("reference", lookup.get("reference").name());
         assertTrue(lookup.get("auto").preference() >= lookup.get("reference").preference());
     }

@@ -65,18 +65,27 @@
     ];
   }
 
+  // A page's width is not known before it is printed: charts get that of a sheet, and the style sheet fits them.
+  const PRINT_WIDTH = 720;
+  const widthOf = (element) =>
+    printing ? PRINT_WIDTH / (element.closest(".pair")?.children.length ?? 1) : element.clientWidth;
+
+  // A line of one point has no length.
+  const look = (s) =>
+    s.x.length > 1 || s.look.points.show ? s.look : { ...s.look, points: { show: true, size: 6, fill: s.look.stroke } };
+
   function draw(element, height, series, label, range, onCursor) {
     if (series.length === 0) {
       return;
     }
     const options = {
-      width: element.clientWidth,
+      width: widthOf(element),
       height,
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false } },
       scales: { x: { time: false }, y: range ? { range } : {} },
       axes: axes(label),
-      series: [{}, ...series.map((s) => s.look)],
+      series: [{}, ...series.map(look)],
       hooks: onCursor ? { setCursor: [onCursor] } : {},
     };
     const chart = new uPlot(options, aligned(series), element);
@@ -167,46 +176,88 @@
     });
   }
 
+  const kindOf = (layer) => layer.name.replace(/\.\d+\./, ".*.");
+
+  // A heading, the kinds of layers in their colors, and a chart for each figure: [caption, values of a layer, range of the axis].
+  function layerCharts(box, run, layers, figures) {
+    const heading = document.createElement("h3");
+    heading.textContent = run.name;
+    const names = document.createElement("div");
+    names.className = "legend";
+    const kinds = [...new Set(layers.map(kindOf))];
+    kinds.forEach((kind, i) => {
+      const item = document.createElement("span");
+      item.style.color = color(i);
+      item.textContent = "\u25ac " + kind;
+      names.append(item);
+    });
+    const pair = document.createElement("div");
+    pair.className = "pair";
+    box.append(heading, names, pair);
+    const parts = figures.map(([caption, values, range]) => {
+      const figure = document.createElement("figure");
+      const text = document.createElement("figcaption");
+      text.textContent = caption;
+      const chart = document.createElement("div");
+      chart.className = "chart";
+      figure.append(text, chart);
+      pair.append(figure);
+      const series = layers.map((layer) => ({
+        x: layer.steps,
+        y: values(layer),
+        look: line(kinds.indexOf(kindOf(layer)), 1.5, "c0"),
+      }));
+      return () => draw(chart, 240, series, "", range);
+    });
+    parts.forEach((part) => part());
+  }
+
+  const percentRange = (u, low, high) => [0, Math.max(1, high * 1.05)];
+
   function fallbackCharts(box) {
     box.replaceChildren();
     data.runs
       .filter((run) => run.layers.length > 0)
-      .forEach((run) => {
-        const heading = document.createElement("h3");
-        heading.textContent = run.name;
-        const names = document.createElement("div");
-        names.className = "legend";
-        const kinds = [...new Set(run.layers.map((l) => l.name.replace(/\.\d+\./, ".*.")))];
-        kinds.forEach((kind, i) => {
-          const item = document.createElement("span");
-          item.style.color = color(i);
-          item.textContent = "\u25ac " + kind;
-          names.append(item);
+      .forEach((run) =>
+        layerCharts(box, run, run.layers, [
+          ["blocks with a residual, %", (layer) => layer.rates.map((r) => (r === null ? null : 100 * r)), percentRange],
+          ["threshold of the block maximum", (layer) => layer.thresholds, (u, low, high) => [0, high > 0 ? high * 1.05 : 1]],
+        ]),
+      );
+  }
+
+  const OPERANDS = [...new Set(data.runs.flatMap((run) => run.errors.map((e) => e.operand)))];
+  let operand = OPERANDS[0];
+
+  function errorCharts(box) {
+    document.getElementById("operands").replaceChildren(
+      ...OPERANDS.map((name) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "choice";
+        button.textContent = name;
+        button.setAttribute("aria-pressed", String(name === operand));
+        button.addEventListener("click", () => {
+          operand = name;
+          render();
         });
-        const pair = document.createElement("div");
-        pair.className = "pair";
-        box.append(heading, names, pair);
-        const part = (caption, field, range) => {
-          const figure = document.createElement("figure");
-          const text = document.createElement("figcaption");
-          text.textContent = caption;
-          const chart = document.createElement("div");
-          chart.className = "chart";
-          figure.append(text, chart);
-          pair.append(figure);
-          const series = run.layers.map((layer) => ({
-            x: layer.steps,
-            y: field === "rates" ? layer.rates.map((r) => (r === null ? null : 100 * r)) : layer[field],
-            look: line(kinds.indexOf(layer.name.replace(/\.\d+\./, ".*.")), 1.5, "c0"),
-          }));
-          return () => draw(chart, 240, series, "", range);
-        };
-        const parts = [
-          part("blocks with a residual, %", "rates", (u, low, high) => [0, Math.max(1, high * 1.05)]),
-          part("threshold of the block maximum", "thresholds", (u, low, high) => [0, high > 0 ? high * 1.05 : 1]),
-        ];
-        parts.forEach((drawPart) => drawPart());
+        return button;
+      }),
+    );
+    box.replaceChildren();
+    // On paper nobody can choose: there all operands are shown.
+    (printing ? OPERANDS : [operand]).forEach((shown) => {
+      data.runs.forEach((run) => {
+        const layers = run.errors.filter((e) => e.operand === shown && e.snr.some((v) => v !== null));
+        if (layers.length > 0) {
+          layerCharts(box, printing ? { name: run.name + ", " + shown } : run, layers, [
+            ["signal to noise, dB", (layer) => layer.snr, null],
+            ["elements that become 0, %", (layer) => layer.zeros, percentRange],
+            ["elements beyond the codes, %", (layer) => layer.saturated, percentRange],
+          ]);
+        }
       });
+    });
   }
 
   // The first steps of a run are far above the rest; the axis is cut so that the end of the curves can be told apart.
@@ -226,7 +277,7 @@
     charts.forEach((c) => c.chart.destroy());
     charts = [];
     legend();
-    const height = Math.max(260, Math.min(420, innerHeight * 0.5));
+    const height = printing ? 300 : Math.max(260, Math.min(420, innerHeight * 0.5));
     draw(document.getElementById("loss"), height, lossSeries(), "loss (nats)", lossRange, showValues);
     const base = data.runs.find((run) => run.name === data.baseLine);
     const gaps = base === undefined ? [] : gapSeries(base);
@@ -239,10 +290,14 @@
     if (fallback !== null) {
       fallbackCharts(fallback);
     }
+    const errors = document.getElementById("errors");
+    if (errors !== null) {
+      errorCharts(errors);
+    }
   }
 
   function resize() {
-    charts.forEach((c) => c.chart.setSize({ width: c.element.clientWidth, height: c.height }));
+    charts.forEach((c) => c.chart.setSize({ width: widthOf(c.element), height: c.height }));
   }
 
   render();

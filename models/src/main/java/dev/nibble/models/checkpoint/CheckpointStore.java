@@ -220,11 +220,12 @@ public record CheckpointStore(Path path) {
      *
      * @param newest how many to keep
      * @param best step of the best one, if it is known
+     * @param others steps of checkpoints that are kept, too
      * @throws NibbleException if the file cannot be written
      */
-    public void prune(int newest, OptionalInt best) {
+    public void prune(int newest, OptionalInt best, Set<Integer> others) {
         List<Checkpoint> all = all();
-        Set<Integer> kept = new HashSet<>();
+        Set<Integer> kept = new HashSet<>(others);
         all.subList(Math.max(0, all.size() - newest), all.size()).forEach(checkpoint -> kept.add(checkpoint.step()));
         best.ifPresent(kept::add);
         for (Checkpoint checkpoint : all) {
@@ -263,6 +264,11 @@ public record CheckpointStore(Path path) {
                 move(checkpoint.path(), path.resolve(name(checkpoint.step()) + DAMAGED));
             }
         }
+    }
+
+    /** Deletes checkpoints that are newer than another one: the run has gone back there. */
+    public void removeAfter(Checkpoint used) {
+        all().stream().filter(checkpoint -> checkpoint.step() > used.step()).forEach(this::remove);
     }
 
     /**

@@ -1,5 +1,8 @@
 package dev.nibble.models.checkpoint;
 
+import dev.nibble.models.safetensors.SafetensorsFile;
+import dev.nibble.tensor.Shape;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -7,7 +10,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** What a Llama-style decoder's parameters are called here and in {@code LlamaForCausalLM} of Hugging Face's transformers. */
-final class LlamaNames {
+final class LlamaNames implements ModelNames {
+    private static final double NORM_EPSILON = 1e-5;
+    private static final double ROTARY_BASE = 10000;
+
     private static final Map<String, String> MODEL = Map.of(
             "embedding.weight", "model.embed_tokens.weight",
             "norm.weight", "model.norm.weight",
@@ -23,20 +29,20 @@ final class LlamaNames {
 
     private static final Pattern IN_BLOCK = Pattern.compile("blocks\\.(\\d+)\\.(.+)");
 
-    private LlamaNames() {}
+    @Override
+    public String family() {
+        return "Llama";
+    }
 
-    /** {@return whether these are the parameters of such a decoder} */
-    static boolean fit(Set<String> names) {
+    @Override
+    public boolean fit(Set<String> names) {
         return names.contains("embedding.weight")
                 && names.contains("blocks.0.mlp.gateUp.weight")
                 && names.stream().noneMatch(name -> of(name).isEmpty());
     }
 
-    /**
-     * {@return the names of the equal parts of a parameter's rows, in their order; none if it is no parameter of such a
-     * decoder}
-     */
-    static List<String> of(String name) {
+    @Override
+    public List<String> of(String name) {
         Matcher matcher = IN_BLOCK.matcher(name);
         if (matcher.matches()) {
             String prefix = "model.layers." + matcher.group(1) + ".";
@@ -45,5 +51,31 @@ final class LlamaNames {
                     .toList();
         }
         return MODEL.containsKey(name) ? List.of(MODEL.get(name)) : List.of();
+    }
+
+    @Override
+    public Map<String, Object> config(SafetensorsFile model, Map<String, String> settings, Map<String, Object> facts) {
+        Shape embedding = model.tensor("embedding.weight").shape();
+        Shape gateUp = model.tensor("blocks.0.mlp.gateUp.weight").shape();
+        long layers = model.tensors().keySet().stream()
+                .filter(name -> name.endsWith(".mlp.down.weight"))
+                .count();
+        Map<String, Object> config = new LinkedHashMap<>();
+        config.put("architectures", List.of("LlamaForCausalLM"));
+        config.put("model_type", "llama");
+        config.put("vocab_size", embedding.rows());
+        config.put("hidden_size", embedding.cols());
+        config.put("intermediate_size", gateUp.rows() / 2);
+        config.put("num_hidden_layers", layers);
+        if (settings.getOrDefault("model.heads", "").matches("\\d{1,9}")) {
+            config.put("num_attention_heads", Long.parseLong(settings.get("model.heads")));
+        }
+        config.put("hidden_act", "silu");
+        config.put("rms_norm_eps", NORM_EPSILON);
+        config.put("rope_theta", ROTARY_BASE);
+        config.put("attention_bias", false);
+        config.put("mlp_bias", false);
+        config.put("tie_word_embeddings", !model.tensors().containsKey("head.weight"));
+        return config;
     }
 }

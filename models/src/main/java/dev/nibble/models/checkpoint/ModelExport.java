@@ -1,38 +1,72 @@
 package dev.nibble.models.checkpoint;
 
 import dev.nibble.error.FormatException;
+import dev.nibble.error.NibbleException;
+import dev.nibble.models.files.AtomicFile;
 import dev.nibble.models.files.JsonFields;
 import dev.nibble.models.files.JsonTree;
 import dev.nibble.models.safetensors.ElementType;
 import dev.nibble.models.safetensors.SafetensorsFile;
-import dev.nibble.models.safetensors.SafetensorsWriter;
 import dev.nibble.models.safetensors.TensorContent;
 import dev.nibble.models.safetensors.TensorEntry;
 import dev.nibble.tensor.Shape;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Supplier;
 
 /**
- * The model of a checkpoint as other programs read it: plain weights in one safetensors file. A Llama-style decoder gets the
- * names of Hugging Face's transformers, and q, k, v and gate, up are tensors of their own, as there; its rotation turns the
- * same pairs of features, so no row changes its place. Other models keep their names. The matrices of the blocks may become
- * codes: see {@link CodeFormat}.
+ * The model of a checkpoint as other programs read it: plain weights in one safetensors file, or in a folder with config.json and, if it is
+ * known, tokenizer.json. A model of a family that Hugging Face's transformers know gets their names, and q, k, v and gate, up are tensors of
+ * their own, as there; a decoder's rotation turns the same pairs of features, so no row changes its place. Other models keep their names. The
+ * matrices of the blocks may become codes: see {@link CodeFormat}.
  *
  * @param checkpoint what is exported
- * @param huggingFace whether the names are those of Hugging Face
+ * @param family the family whose names are written, as transformers know it; empty for the names of the checkpoint
+ * @param files what was written, the weights first
  * @param tensors how many tensors the file has
  * @param parameters how many numbers
+ * @param notices what somebody who uses the files should know
  */
-public record ModelExport(Checkpoint checkpoint, boolean huggingFace, int tensors, long parameters) {
-    private static final double NORM_EPSILON = 1e-5;
-    private static final double ROTARY_BASE = 10000;
+public record ModelExport(
+        Checkpoint checkpoint,
+        Optional<String> family,
+        List<Path> files,
+        int tensors,
+        long parameters,
+        List<String> notices) {
+    private static final List<ModelNames> FAMILIES = List.of(new LlamaNames(), new Gpt2Names(), new BertNames());
+    private static final String MODEL = "model" + SafetensorsFile.SUFFIX;
+
+    /** Copies the lists. */
+    public ModelExport {
+        files = List.copyOf(files);
+        notices = List.copyOf(notices);
+    }
+
+    /**
+     * Fails early.
+     *
+     * @param out as for {@link #write}
+     * @throws NibbleException if it could not be written
+     */
+    public static void requireWritable(Path out) {
+        if (isFile(out) || !Files.exists(out)) {
+            AtomicFile.requireWritable(out);
+        } else {
+            AtomicFile.requireWritable(out.resolve(MODEL));
+        }
+    }
+
+    private static boolean isFile(Path out) {
+        return out.toString().endsWith(SafetensorsFile.SUFFIX);
+    }
 
     /**
      * Writes a model.
@@ -40,27 +74,42 @@ public record ModelExport(Checkpoint checkpoint, boolean huggingFace, int tensor
      * @param checkpoint a whole checkpoint: see {@link Checkpoint#verify}
      * @param type a real type, of all that does not become codes
      * @param codes how the matrices of the blocks become codes, if they do
-     * @param out the file, replaced in one move
+     * @param out a file whose name ends with .safetensors; else a folder, made if there is none. Each file is replaced in one move
      * @return what was written
      * @throws FormatException if the checkpoint is damaged
      * @throws dev.nibble.error.NonFiniteException if codes are wanted of a weight that is NaN or infinite
-     * @throws dev.nibble.error.NibbleException if a file cannot be read or written
+     * @throws NibbleException if a file cannot be read or written
      */
     public static ModelExport write(Checkpoint checkpoint, ElementType type, Optional<CodeFormat> codes, Path out) {
         JsonFields state = checkpoint.json(CheckpointFile.STATE);
         try (SafetensorsFile model = SafetensorsFile.open(checkpoint.file(CheckpointFile.MODEL))) {
-            boolean llama = LlamaNames.fit(model.tensors().keySet());
+            Optional<ModelNames> family = family(model.tensors().keySet());
             List<TensorContent> contents = new ArrayList<>();
             long parameters = 0;
             for (TensorEntry entry : model.tensors().values()) {
-                List<String> names = llama ? LlamaNames.of(entry.name()) : List.of(entry.name());
-                for (Part part : parts(model, entry, names)) {
+                List<String> names = family.map(f -> f.of(entry.name())).orElse(List.of(entry.name()));
+                boolean transposed =
+                        family.filter(f -> f.transposed(entry.name())).isPresent();
+                for (Part part :
+                        transposed ? List.of(transposed(model, entry, names.getFirst())) : parts(model, entry, names)) {
                     contents.addAll(part.contents(type, codes.filter(_ -> isBlockMatrix(entry))));
                 }
                 parameters += entry.shape().elements();
             }
-            SafetensorsWriter.write(out, metadata(state, model, type, codes, llama), contents);
-            return new ModelExport(checkpoint, llama, contents.size(), parameters);
+            Map<String, Object> facts =
+                    state.has("model") ? state.object("model").fields() : Map.of();
+            Optional<Map<String, Object>> config = family.map(f -> config(f, state, model, facts, type));
+            ModelFolder files = new ModelFolder(isFile(out) ? Optional.empty() : Optional.of(out));
+            files.weights(isFile(out) ? out : out.resolve(MODEL), metadata(state, codes, config), contents);
+            config.ifPresent(files::config);
+            files.tokenizer(facts, family.flatMap(f -> f.byteTokenizer(facts)));
+            return new ModelExport(
+                    checkpoint,
+                    family.map(ModelNames::family),
+                    files.written(),
+                    contents.size(),
+                    parameters,
+                    files.notices());
         }
     }
 
@@ -77,16 +126,41 @@ public record ModelExport(Checkpoint checkpoint, boolean huggingFace, int tensor
         return entry.name().startsWith("blocks.") && entry.shape().rank() == 2;
     }
 
+    private static Part transposed(SafetensorsFile model, TensorEntry entry, String name) {
+        Shape turned = Shape.of(entry.shape().cols(), entry.shape().rows());
+        return new Part(name, turned, () -> transposed(model.floats(entry.name()), turned));
+    }
+
+    /** {@return a matrix of a shape, whose transpose is given} */
+    static float[] transposed(float[] x, Shape shape) {
+        int rows = Math.toIntExact(shape.rows());
+        int cols = Math.toIntExact(shape.cols());
+        float[] y = new float[x.length]; // [rows, cols] of [cols, rows]
+        for (int row = 0; row < rows; row++) {
+            for (int col = 0; col < cols; col++) {
+                y[row * cols + col] = x[col * rows + row];
+            }
+        }
+        return y;
+    }
+
+    /** {@return the family that these parameters are of, if it is known} */
+    static Optional<ModelNames> family(Set<String> parameters) {
+        return FAMILIES.stream().filter(names -> names.fit(parameters)).findFirst();
+    }
+
     private static List<Part> parts(SafetensorsFile model, TensorEntry entry, List<String> names) {
         Shape shape = entry.shape();
         if (names.size() == 1) {
             return List.of(new Part(names.getFirst(), shape, () -> model.floats(entry.name())));
         }
-        if (shape.rank() != 2 || shape.rows() % names.size() != 0) {
+        List<Long> dims = new ArrayList<>(shape.dims());
+        if (dims.getFirst() % names.size() != 0) {
             throw new FormatException("%s: tensor %s of shape %s is not %d matrices, one below the other"
                     .formatted(model.path(), JsonTree.quoted(entry.name()), shape, names.size()));
         }
-        Shape partShape = Shape.of(shape.rows() / names.size(), shape.cols());
+        dims.set(0, dims.getFirst() / names.size());
+        Shape partShape = new Shape(dims);
         List<Part> parts = new ArrayList<>();
         for (int i = 0; i < names.size(); i++) {
             int part = i;
@@ -101,41 +175,20 @@ public record ModelExport(Checkpoint checkpoint, boolean huggingFace, int tensor
 
     /** {@code format} is what transformers looks for; {@code config} is the text for its config.json. */
     private static Map<String, String> metadata(
-            JsonFields state, SafetensorsFile model, ElementType type, Optional<CodeFormat> codes, boolean llama) {
+            JsonFields state, Optional<CodeFormat> codes, Optional<Map<String, Object>> config) {
         Map<String, String> metadata = new TreeMap<>();
         codes.ifPresent(format -> metadata.put("nibble.codes", format.label() + ", value = code * scale of the row"));
         metadata.put("format", "pt");
         metadata.put("nibble.step", String.valueOf(state.whole("step", 0, Integer.MAX_VALUE)));
         metadata.put("nibble.configurationHash", state.text("configurationHash"));
-        if (llama) {
-            metadata.put("config", JsonTree.compact(config(state, model, type)));
-        }
+        config.ifPresent(fields -> metadata.put("config", JsonTree.compact(fields)));
         return metadata;
     }
 
-    private static Map<String, Object> config(JsonFields state, SafetensorsFile model, ElementType type) {
-        Shape embedding = model.tensor("embedding.weight").shape();
-        Shape gateUp = model.tensor("blocks.0.mlp.gateUp.weight").shape();
-        long layers = model.tensors().keySet().stream()
-                .filter(name -> name.endsWith(".mlp.down.weight"))
-                .count();
-        Map<String, Object> config = new LinkedHashMap<>();
-        config.put("architectures", List.of("LlamaForCausalLM"));
-        config.put("model_type", "llama");
-        config.put("vocab_size", embedding.rows());
-        config.put("hidden_size", embedding.cols());
-        config.put("intermediate_size", gateUp.rows() / 2);
-        config.put("num_hidden_layers", layers);
+    private static Map<String, Object> config(
+            ModelNames family, JsonFields state, SafetensorsFile model, Map<String, Object> facts, ElementType type) {
         Map<String, String> settings = state.object("configuration").texts("settings");
-        if (settings.getOrDefault("model.heads", "").matches("\\d{1,9}")) {
-            config.put("num_attention_heads", Long.parseLong(settings.get("model.heads")));
-        }
-        config.put("hidden_act", "silu");
-        config.put("rms_norm_eps", NORM_EPSILON);
-        config.put("rope_theta", ROTARY_BASE);
-        config.put("attention_bias", false);
-        config.put("mlp_bias", false);
-        config.put("tie_word_embeddings", !model.tensors().containsKey("head.weight"));
+        Map<String, Object> config = family.config(model, settings, facts);
         config.put("torch_dtype", type == ElementType.BF16 ? "bfloat16" : "float32");
         return config;
     }

@@ -1,107 +1,122 @@
 package dev.nibble.models.data;
 
 import dev.nibble.error.NibbleException;
-import dev.nibble.models.files.Sha256;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
 
-/** A text as bytes, each a token of 0..255. The first nine tenths are for training, the rest for validation. */
-public final class ByteText {
+/** A text as bytes, whatever they mean, each a token of 0..255. The files of a folder follow each other, with nothing between them. */
+public final class ByteText implements TokenText {
     /** Tokens that there are. */
     public static final int VOCABULARY = 256;
 
     private static final String BUNDLED = "moby-dick.txt";
 
-    private final String name;
-    private final byte[] bytes;
-    private final int trainLength;
+    private final TextFiles files;
+    private final long[] starts; // [files]: where each begins
+    private final long length;
+    private Optional<String> hash = Optional.empty();
 
-    private ByteText(String name, byte[] bytes) {
-        this.name = name;
-        this.bytes = bytes;
-        this.trainLength = (int) (bytes.length * 9L / 10);
+    private ByteText(TextFiles files) {
+        this.files = files;
+        this.starts = new long[files.files().size()];
+        long at = 0;
+        for (int i = 0; i < starts.length; i++) {
+            starts[i] = at;
+            at += files.files().get(i).bytes().byteSize();
+        }
+        this.length = at;
     }
 
     /** {@return a text with this name, for messages, and these bytes} */
     public static ByteText of(String name, byte[] bytes) {
-        return new ByteText(name, bytes.clone());
+        TextFiles.TextFile file = new TextFiles.TextFile(name, MemorySegment.ofArray(bytes.clone()));
+        return new ByteText(new TextFiles(name, List.of(file)));
     }
 
     /** {@return the text that is part of this module: Moby-Dick, by Herman Melville} */
     public static ByteText bundled() {
+        return new ByteText(bundledFiles());
+    }
+
+    /** {@return the files of the text that is part of this module} */
+    static TextFiles bundledFiles() {
         try (InputStream in = ByteText.class.getResourceAsStream(BUNDLED)) {
             if (in == null) {
                 throw new NibbleException("the bundled text " + BUNDLED
                         + " is missing from module dev.nibble.models; build it again or give data.path");
             }
-            return new ByteText(BUNDLED, in.readAllBytes());
+            MemorySegment bytes = MemorySegment.ofArray(in.readAllBytes());
+            return new TextFiles(BUNDLED, List.of(new TextFiles.TextFile(BUNDLED, bytes)));
         } catch (IOException e) {
             throw new NibbleException("the bundled text " + BUNDLED + " cannot be read: " + e.getMessage(), e);
         }
     }
 
     /**
-     * {@return a file as it is}
+     * {@return a file as it is, or all files below a folder} See {@link TextFiles}.
      *
-     * @throws NibbleException if it is missing, not a file, or cannot be read
+     * @throws NibbleException if there is none, or one cannot be read
      */
     public static ByteText read(Path path) {
-        if (Files.isDirectory(path)) {
-            throw new NibbleException("text " + path + " is a folder, but must be a file");
-        }
-        try {
-            return new ByteText(path.toString(), Files.readAllBytes(path));
-        } catch (NoSuchFileException e) {
-            throw new NibbleException("text " + path + " does not exist; check data.path", e);
-        } catch (AccessDeniedException e) {
-            throw new NibbleException("text " + path + " may not be read by this user", e);
-        } catch (IOException e) {
-            throw new NibbleException("text " + path + " cannot be read: " + e.getMessage(), e);
-        }
+        return new ByteText(TextFiles.open(path));
     }
 
-    /**
-     * Checks that both parts hold at least one window.
-     *
-     * @param window bytes of a window: one more than a sequence
-     * @throws NibbleException if the text is too short
-     */
-    public ByteText requireWindows(int window) {
-        if (validationLength() < window || trainLength < window) {
-            throw new NibbleException(
-                    "text %s has %d bytes, but needs at least %d: a tenth is held out, and must hold a"
-                                    .formatted(name, bytes.length, 10L * window)
-                            + " sequence of " + (window - 1) + " and the byte after it; lower data.sequence");
-        }
-        return this;
-    }
-
-    /** {@return name of the file, for messages} */
+    @Override
     public String name() {
-        return name;
+        return files.name();
     }
 
-    /** {@return bytes to train on: the first ones} */
-    public int trainLength() {
-        return trainLength;
+    @Override
+    public String unit() {
+        return "bytes";
     }
 
-    /** {@return bytes held out: those after the training bytes} */
-    public int validationLength() {
-        return bytes.length - trainLength;
+    @Override
+    public int vocabulary() {
+        return VOCABULARY;
     }
 
-    /** {@return SHA-256 of all bytes} */
+    @Override
+    public long length() {
+        return length;
+    }
+
+    @Override
+    public double bytesPerToken() {
+        return 1;
+    }
+
+    @Override
+    public Optional<Path> tokenizer() {
+        return Optional.empty();
+    }
+
+    @Override
     public String hash() {
-        return Sha256.of(bytes);
+        String known = hash.orElseGet(files::hash);
+        hash = Optional.of(known);
+        return known;
     }
 
-    /** {@return the byte at an index, as a number of 0..255} */
-    int token(int index) {
-        return bytes[index] & 0xFF;
+    @Override
+    public int token(long index) {
+        int found = Arrays.binarySearch(starts, index);
+        int file = found >= 0 ? lastAt(found, index) : -found - 2;
+        return files.files().get(file).bytes().get(ValueLayout.JAVA_BYTE, index - starts[file]) & 0xFF;
+    }
+
+    /** Empty files begin where the next one does. */
+    private int lastAt(int file, long start) {
+        int last = file;
+        while (last + 1 < starts.length && starts[last + 1] == start) {
+            last++;
+        }
+        return last;
     }
 }

@@ -1,8 +1,8 @@
 package dev.nibble.models.data;
 
-import dev.nibble.random.Purpose;
-import dev.nibble.random.RandomStream;
-import dev.nibble.tensor.Role;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 
 /**
  * Which images make a batch, and what a model sees of them.
@@ -16,9 +16,9 @@ public final class ImageBatches {
     private final int batch;
     private final int microBatches;
     private final int patch;
+    private final Augmentation augmentation;
+    private final EpochOrder order;
     private final float[] levels = new float[256]; // [brightness]: what the model sees
-    private int orderEpoch = -1;
-    private int[] order = new int[0]; // [training images]: of orderEpoch
 
     /**
      * Makes the batches of some images.
@@ -28,14 +28,17 @@ public final class ImageBatches {
      * @param batch images in a batch
      * @param microBatches batches in a step
      * @param patch side of a patch, pixels
+     * @param augmentation how training images change
      * @throws IllegalArgumentException if a side of the images is no multiple of {@code patch}
      */
-    public ImageBatches(ImageData data, long seed, int batch, int microBatches, int patch) {
+    public ImageBatches(ImageData data, long seed, int batch, int microBatches, int patch, Augmentation augmentation) {
         this.data = data;
         this.seed = seed;
         this.batch = batch;
         this.microBatches = microBatches;
         this.patch = patch;
+        this.augmentation = augmentation;
+        this.order = new EpochOrder(seed, data.train().count());
         tokens(data.train().rows(), data.train().cols(), patch);
         normalize(data.train().histogram());
     }
@@ -72,46 +75,21 @@ public final class ImageBatches {
     }
 
     /**
-     * {@return the batch of a training step} The batches walk through the images in an order that is new in each epoch,
-     * so that an epoch has each image once: with n images, number {@code i = (step · microBatches + microBatch) · batch +
-     * b} is element i mod n of the order of epoch i / n.
+     * {@return the batch of a training step} The batches walk through the images as {@link EpochOrder} says; image b of this one is number
+     * {@code (step · microBatches + microBatch) · batch + b}.
      *
      * @param step optimizer step
      * @param microBatch micro-batch within the step
      */
     public ImageBatch training(int step, int microBatch) {
         int[] images = new int[batch]; // [batch]
-        int count = data.train().count();
+        List<Augmentation.View> views = new ArrayList<>(); // [batch]
         long first = ((long) step * microBatches + microBatch) * batch;
         for (int b = 0; b < batch; b++) {
-            images[b] = order(Math.toIntExact((first + b) / count))[(int) ((first + b) % count)];
+            images[b] = order.sample(first + b);
+            views.add(augmentation.view(seed, order.epoch(first + b), images[b]));
         }
-        return images(data.train(), images);
-    }
-
-    /**
-     * {@return the order of an epoch, [training images]} Fisher and Yates' shuffle of 0..n-1: for i = n-1 down to 1,
-     * elements i and {@code r mod (i + 1)} change places, r the 64 bits of draws 2i and 2i + 1 of the epoch's stream.
-     */
-    private int[] order(int epoch) {
-        if (epoch != orderEpoch) {
-            RandomStream stream = new RandomStream(seed, epoch, 0, 0, Role.OTHER, Purpose.DATA_ORDER, 0);
-            int[] shuffled = new int[data.train().count()]; // [training images]
-            for (int i = 0; i < shuffled.length; i++) {
-                shuffled[i] = i;
-            }
-            for (int i = shuffled.length - 1; i > 0; i--) {
-                long high = stream.word(2L * i) & 0xFFFFFFFFL;
-                long low = stream.word(2L * i + 1) & 0xFFFFFFFFL;
-                int other = (int) Long.remainderUnsigned((high << 32) | low, i + 1L);
-                int kept = shuffled[i];
-                shuffled[i] = shuffled[other];
-                shuffled[other] = kept;
-            }
-            order = shuffled;
-            orderEpoch = epoch;
-        }
-        return order;
+        return images(data.train(), images, views);
     }
 
     /** {@return how many batches hold the first {@code images} test images; the last one may be smaller} */
@@ -131,10 +109,10 @@ public final class ImageBatches {
         for (int b = 0; b < chosen.length; b++) {
             chosen[b] = first + b;
         }
-        return images(data.test(), chosen);
+        return images(data.test(), chosen, Collections.nCopies(chosen.length, Augmentation.View.WHOLE));
     }
 
-    private ImageBatch images(ImageSet set, int[] chosen) {
+    private ImageBatch images(ImageSet set, int[] chosen, List<Augmentation.View> views) {
         float[] patches = new float[Math.toIntExact((long) chosen.length * set.rows() * set.cols())];
         int[] targets = new int[chosen.length]; // [images]
         int at = 0; // in patches, [images, patch rows, patch cols, patch, patch]
@@ -143,7 +121,8 @@ public final class ImageBatches {
             for (int top = 0; top < set.rows(); top += patch) {
                 for (int left = 0; left < set.cols(); left += patch) {
                     for (int pixel = 0; pixel < patch * patch; pixel++) {
-                        patches[at++] = levels[set.pixel(chosen[b], top + pixel / patch, left + pixel % patch)];
+                        patches[at++] =
+                                levels[views.get(b).pixel(set, chosen[b], top + pixel / patch, left + pixel % patch)];
                     }
                 }
             }

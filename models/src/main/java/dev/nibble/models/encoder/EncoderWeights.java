@@ -1,6 +1,8 @@
 package dev.nibble.models.encoder;
 
 import dev.nibble.error.FormatException;
+import dev.nibble.error.NibbleException;
+import dev.nibble.models.files.IoReason;
 import dev.nibble.models.files.JsonTree;
 import dev.nibble.models.onnx.OnnxFile;
 import dev.nibble.models.onnx.OnnxNode;
@@ -8,12 +10,15 @@ import dev.nibble.models.onnx.OnnxTensor;
 import dev.nibble.models.safetensors.SafetensorsFile;
 import dev.nibble.models.safetensors.TensorEntry;
 import dev.nibble.tensor.Shape;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
 
@@ -24,8 +29,14 @@ import java.util.function.Supplier;
 public final class EncoderWeights implements AutoCloseable {
     private static final String WORDS = "embeddings.word_embeddings.weight";
 
+    private static final String CONFIG = "config.json"; // beside the weights
+    private static final String METADATA = "config"; // or in the metadata of safetensors
+    private static final String HEAD = "classifier.";
+    private static final String POOLER = "pooler.dense.weight";
+
     private final Path file;
     private final Map<String, Matrix> tensors;
+    private final EncoderConfig config;
     private final String prefix; // of all names: "bert." or nothing
     private final Runnable onClose;
 
@@ -37,9 +48,10 @@ public final class EncoderWeights implements AutoCloseable {
      */
     private record Matrix(List<Long> dims, Supplier<float[]> values) {}
 
-    private EncoderWeights(Path file, Map<String, Matrix> tensors, Runnable onClose) {
+    private EncoderWeights(Path file, Map<String, Matrix> tensors, EncoderConfig config, Runnable onClose) {
         this.file = file;
         this.tensors = tensors;
+        this.config = config;
         this.onClose = onClose;
         this.prefix = tensors.keySet().stream()
                 .filter(name -> name.equals(WORDS) || name.endsWith("." + WORDS))
@@ -62,20 +74,42 @@ public final class EncoderWeights implements AutoCloseable {
     public static EncoderWeights open(Path file) {
         String name = file.toString();
         if (name.endsWith(OnnxFile.SUFFIX)) {
+            EncoderConfig config = config(file, Optional.empty());
             OnnxFile onnx = OnnxFile.open(file);
-            return new EncoderWeights(file, named(onnx), onnx::close);
+            return new EncoderWeights(file, named(onnx), config, onnx::close);
         }
         if (name.endsWith(SafetensorsFile.SUFFIX)) {
             SafetensorsFile weights = SafetensorsFile.open(file);
-            Map<String, Matrix> tensors = new HashMap<>();
-            for (TensorEntry entry : weights.tensors().values()) {
-                tensors.put(entry.name(), new Matrix(entry.shape().dims(), () -> weights.floats(entry.name())));
+            try {
+                Map<String, Matrix> tensors = new HashMap<>();
+                for (TensorEntry entry : weights.tensors().values()) {
+                    tensors.put(entry.name(), new Matrix(entry.shape().dims(), () -> weights.floats(entry.name())));
+                }
+                EncoderConfig config =
+                        config(file, Optional.ofNullable(weights.metadata().get(METADATA)));
+                return new EncoderWeights(file, tensors, config, weights::close);
+            } catch (RuntimeException e) {
+                weights.close();
+                throw e;
             }
-            return new EncoderWeights(file, tensors, weights::close);
         }
         throw new IllegalArgumentException(
                 "weights %s have an unknown ending, but must be a file that ends with %s or %s"
                         .formatted(file, SafetensorsFile.SUFFIX, OnnxFile.SUFFIX));
+    }
+
+    /** {@return what the config.json beside a file says, or the one in its metadata} */
+    private static EncoderConfig config(Path file, Optional<String> metadata) {
+        Path beside = file.resolveSibling(CONFIG);
+        if (!Files.isRegularFile(beside)) {
+            return metadata.map(text -> EncoderConfig.parse(file + ": metadata 'config'", text))
+                    .orElse(EncoderConfig.NONE);
+        }
+        try {
+            return EncoderConfig.parse(beside.toString(), Files.readString(beside));
+        } catch (IOException e) {
+            throw new NibbleException("%s cannot be read: %s".formatted(beside, IoReason.of(e)), e);
+        }
     }
 
     /** {@return the constants of a graph, with the names that they have, and those that biases give} */
@@ -142,6 +176,11 @@ public final class EncoderWeights implements AutoCloseable {
         return size(dims(WORDS, 2).getLast());
     }
 
+    /** {@return attention heads: those that config.json names, else as many as encoders of this width usually have} */
+    public int heads() {
+        return config.heads() > 0 ? config.heads() : EncoderShape.usualHeads(width());
+    }
+
     /**
      * {@return the sizes of the model}
      *
@@ -197,11 +236,41 @@ public final class EncoderWeights implements AutoCloseable {
         return tensor;
     }
 
-    /** {@return first values of a model: those of the file where it has them, else others: those of the head} */
-    public FirstValues or(FirstValues others) {
-        return (name, ordinal, shape) -> EncoderNames.of(name)
-                .map(names -> values(names, shape))
-                .orElseGet(() -> others.of(name, ordinal, shape));
+    /**
+     * {@return whether the file has a head for a task} One with a pooler is for the pooler's output, and classifies something else.
+     *
+     * @param labels names of the task's classes: those in config.json must be the same, so that each row of the head means the same
+     */
+    public boolean hasHead(List<String> labels) {
+        return !labels.isEmpty()
+                && config.labels().equals(labels)
+                && !tensors.containsKey(prefix + POOLER)
+                && dimsOf(HEAD + "weight").equals(List.of((long) labels.size(), (long) width()))
+                && dimsOf(HEAD + "bias").equals(List.of((long) labels.size()));
+    }
+
+    private List<Long> dimsOf(String name) {
+        return tensors.containsKey(name) ? tensors.get(name).dims() : List.of();
+    }
+
+    /**
+     * {@return first values of a model: those of the file where it has them, else others}
+     *
+     * @param others values that the file does not have
+     * @param labels names of the classes; see {@link #hasHead}
+     */
+    public FirstValues or(FirstValues others, List<String> labels) {
+        String head = EncoderShape.HEAD + ".";
+        return (name, ordinal, shape) -> {
+            if (name.startsWith(head) && hasHead(labels)) {
+                return tensors.get(HEAD + name.substring(head.length()))
+                        .values()
+                        .get();
+            }
+            return EncoderNames.of(name)
+                    .map(names -> values(names, shape))
+                    .orElseGet(() -> others.of(name, ordinal, shape));
+        };
     }
 
     /** {@return the values of tensors, one below the other} */

@@ -9,11 +9,10 @@ import dev.nibble.tensor.Tensor;
  * @param ids INT32, [rows]: token ids
  * @param places INT32, [rows]: position of each row in its sequence; 0 behind the last one
  * @param types INT32, [rows]: segment of each row
- * @param firsts INT32, [sequences]: the first row of each sequence
+ * @param asked INT32, [asked]: the rows whose vectors are classified, each once
  * @param lengths [sequences]: tokens of each sequence, on the host: they are known before the step, as its data is; not modified
  */
-public record Sentences(Tensor ids, Tensor places, Tensor types, Tensor firsts, int[] lengths)
-        implements AutoCloseable {
+public record Sentences(Tensor ids, Tensor places, Tensor types, Tensor asked, int[] lengths) implements AutoCloseable {
     /** {@return rows of all sequences, and those behind them} */
     long rows() {
         return ids.shape().elements();
@@ -24,6 +23,6 @@ public record Sentences(Tensor ids, Tensor places, Tensor types, Tensor firsts, 
         ids.close();
         places.close();
         types.close();
-        firsts.close();
+        asked.close();
     }
 }

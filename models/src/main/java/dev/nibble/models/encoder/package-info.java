@@ -1,2 +1,2 @@
-/** A BERT-family encoder that classifies texts: its layers, its weights from files, its training. */
+/** A BERT-family encoder that classifies texts, or the words of texts: its blocks, its weights from files, its training. */
 package dev.nibble.models.encoder;

@@ -2,6 +2,7 @@ package dev.nibble.models.files;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
@@ -30,10 +31,12 @@ public final class JsonTree {
 
     private final String what;
     private final JsonParser parser;
+    private final boolean nulls; // whether a field may be null
 
-    private JsonTree(String what, JsonParser parser) {
+    private JsonTree(String what, JsonParser parser, boolean nulls) {
         this.what = what;
         this.parser = parser;
+        this.nulls = nulls;
     }
 
     /**
@@ -45,6 +48,22 @@ public final class JsonTree {
      * @throws FormatException saying what is wrong, and where
      */
     public static Map<String, Object> parse(String what, byte[] utf8, int depth) {
+        return parse(what, utf8, depth, false);
+    }
+
+    /**
+     * {@return the object that a text holds, without the fields that are null}
+     *
+     * @param what where the text is from, for messages
+     * @param utf8 the text
+     * @param depth objects and arrays that may stand inside each other
+     * @throws FormatException saying what is wrong, and where
+     */
+    public static Map<String, Object> parseWithoutNulls(String what, byte[] utf8, int depth) {
+        return parse(what, utf8, depth, true);
+    }
+
+    private static Map<String, Object> parse(String what, byte[] utf8, int depth, boolean nulls) {
         JsonFactory factory = JsonFactory.builder()
                 // names of a hostile file are not worth a table that all parsers share
                 .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
@@ -52,7 +71,7 @@ public final class JsonTree {
                         StreamReadConstraints.builder().maxNestingDepth(depth).build())
                 .build();
         try (JsonParser parser = factory.createParser(decode(what, utf8))) {
-            JsonTree tree = new JsonTree(what, parser);
+            JsonTree tree = new JsonTree(what, parser, nulls);
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new FormatException(what + " is no JSON object: it does not begin with '{'");
             }
@@ -63,30 +82,35 @@ public final class JsonTree {
             return object;
         } catch (StreamConstraintsException e) {
             throw new FormatException(what + " is JSON that is nested deeper than " + depth
-                    + " levels, or has a text or number that is too long");
+                    + " levels, or has a text or number that is too long" + place(e));
         } catch (JsonProcessingException e) {
-            throw new FormatException(what + " is damaged JSON: " + shown(e.getOriginalMessage(), 3 * SHOWN));
+            throw new FormatException(what + " is damaged JSON: " + line(e.getOriginalMessage(), 3 * SHOWN) + place(e));
         } catch (IOException e) {
             throw new UncheckedIOException("a text in memory cannot be read", e);
         }
     }
 
     private static String decode(String what, byte[] utf8) {
+        ByteBuffer buffer = ByteBuffer.wrap(utf8);
         try {
-            return StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(utf8))
-                    .toString();
+            return StandardCharsets.UTF_8.newDecoder().decode(buffer).toString();
         } catch (CharacterCodingException _) {
-            throw new FormatException(what + " is damaged: it is no UTF-8 text");
+            throw new FormatException(what + " is damaged: it is no UTF-8 text, at byte " + buffer.position());
         }
+    }
+
+    private static String place(JsonProcessingException e) {
+        JsonLocation location = e.getLocation();
+        return location == null ? "" : ", at character " + location.getCharOffset();
     }
 
     private Map<String, Object> object() throws IOException {
         Map<String, Object> object = new LinkedHashMap<>();
         while (parser.nextToken() != JsonToken.END_OBJECT) {
             String name = parser.currentName();
-            parser.nextToken();
+            if (parser.nextToken() == JsonToken.VALUE_NULL && nulls) {
+                continue;
+            }
             if (object.put(name, value()) != null) {
                 throw new FormatException("%s has %s twice in one object".formatted(what, quoted(name)));
             }
@@ -106,8 +130,8 @@ public final class JsonTree {
         return switch (parser.currentToken()) {
             case START_OBJECT -> object();
             case START_ARRAY -> array();
-            case VALUE_STRING -> parser.getText();
-            case VALUE_NUMBER_INT -> whole();
+            case VALUE_STRING -> whole(parser.getText());
+            case VALUE_NUMBER_INT -> number();
             case VALUE_NUMBER_FLOAT -> parser.getDoubleValue();
             case VALUE_TRUE -> true;
             case VALUE_FALSE -> false;
@@ -115,10 +139,18 @@ public final class JsonTree {
         };
     }
 
-    private Object whole() throws IOException {
+    /** An escape may name half of a character, which no file can hold, and other readers end on. */
+    private String whole(String text) {
+        if (text.codePoints().anyMatch(c -> c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE)) {
+            throw new FormatException(what + " has a text with half of a character, " + place());
+        }
+        return text;
+    }
+
+    private Object number() throws IOException {
         if (parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER) {
             throw new FormatException(
-                    "%s has the number %s, which is out of range".formatted(what, shown(parser.getText(), SHOWN)));
+                    "%s has the number %s, which is out of range".formatted(what, line(parser.getText(), SHOWN)));
         }
         return parser.getLongValue();
     }
@@ -134,10 +166,15 @@ public final class JsonTree {
 
     /** {@return a text from a file, short and in one line} */
     public static String line(String text) {
-        return shown(text, SHOWN);
+        return line(text, SHOWN);
     }
 
-    private static String shown(String text, int most) {
+    /**
+     * {@return a text from elsewhere in one line}
+     *
+     * @param most characters that are kept
+     */
+    public static String line(String text, int most) {
         String line = text.codePoints()
                 .limit(most)
                 .map(c -> Character.isISOControl(c) || Character.getType(c) == Character.SURROGATE ? '?' : c)

@@ -1,6 +1,7 @@
 package dev.nibble.models.layers;
 
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
@@ -47,7 +48,7 @@ final class BatchNorm implements AutoCloseable {
 
     /** {@return the moments that normalize x, owned by the caller} In training, moves the averages. */
     Tensor moments(StepScope scope, Tensor x) {
-        if (!scope.context().keepsContext()) {
+        if (scope.context().mode() == StepContext.Mode.EVAL) {
             return average.share();
         }
         Tensor moments = backend.convolution().columnMoments(scope, x);

@@ -13,8 +13,9 @@ import java.util.OptionalInt;
  * @param hidden features between the linear layers of the feed-forward layer
  * @param attention who sees whom
  * @param mlp what the feed-forward layer is
- * @param outliers what is put into the inputs of a SwiGLU layer's products
+ * @param outliers what is put into the inputs of the feed-forward layer's products
  * @param quantizedSequence tokens of a sequence if the products of attention are quantized; empty for attention in FP32
+ * @param biased whether the linear layers have biases, and norms are {@link LayerNorm}
  */
 record BlockShape(
         int width,
@@ -23,7 +24,8 @@ record BlockShape(
         SelfAttention.Kind attention,
         MlpKind mlp,
         OutlierSpec outliers,
-        OptionalInt quantizedSequence) {
+        OptionalInt quantizedSequence,
+        boolean biased) {
     /** Linear layers of a block. */
     static final int LINEARS = 4;
 
@@ -34,7 +36,7 @@ record BlockShape(
 
     /** Makes sizes of a block without outliers, with attention in FP32. */
     BlockShape(int width, int heads, int hidden, SelfAttention.Kind attention, MlpKind mlp) {
-        this(width, heads, hidden, attention, mlp, OutlierSpec.NONE, OptionalInt.empty());
+        this(width, heads, hidden, attention, mlp, OutlierSpec.NONE, OptionalInt.empty(), false);
     }
 
     /** Notes what is wrong with the sizes of blocks. */

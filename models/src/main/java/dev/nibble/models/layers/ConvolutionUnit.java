@@ -7,6 +7,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * A convolution, batch normalization, and a ReLU unless the output is added to something first. Between the passes it keeps what the
@@ -17,7 +18,7 @@ final class ConvolutionUnit implements AutoCloseable {
     private final Convolution convolution;
     private final BatchNorm norm;
     private final boolean rectified;
-    private final Optional<TensorCodec> codec;
+    private final Supplier<Optional<TensorCodec>> codec;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
     /** What the convolution gave, and its moments. */
@@ -34,10 +35,14 @@ final class ConvolutionUnit implements AutoCloseable {
      * @param convolution owned by this
      * @param norm owned by this
      * @param rectified whether there is a ReLU
-     * @param codec how the convolution's output is packed between the passes, as the reader of this unit's output wants it
+     * @param codec tells how the convolution's output is packed between the passes, as the reader of this unit's output wants it
      */
     ConvolutionUnit(
-            Backend backend, Convolution convolution, BatchNorm norm, boolean rectified, Optional<TensorCodec> codec) {
+            Backend backend,
+            Convolution convolution,
+            BatchNorm norm,
+            boolean rectified,
+            Supplier<Optional<TensorCodec>> codec) {
         this.backend = backend;
         this.convolution = convolution;
         this.norm = norm;
@@ -63,7 +68,7 @@ final class ConvolutionUnit implements AutoCloseable {
                 Tensor moments = norm.moments(scope, raw)) {
             if (scope.context().keepsContext()) {
                 scope.save(moments);
-                saved.push(new Saved(Kept.of(backend, scope, codec, raw), moments.share()));
+                saved.push(new Saved(Kept.of(backend, scope, codec.get(), raw), moments.share()));
             }
             return output(scope, raw, moments);
         }

@@ -17,6 +17,15 @@ public sealed interface ImageModel extends AutoCloseable permits Vit, ResNet {
     SequencedMap<String, Tensor> averages();
 
     /**
+     * Has the blocks repeat their forward passes before the backward pass, to the same bits, and keep only what enters them.
+     *
+     * @throws UnsupportedOperationException if its blocks cannot
+     */
+    default void repeatBlocks() {
+        throw new UnsupportedOperationException("the blocks of this model cannot be computed again");
+    }
+
+    /**
      * {@return logits, FP32, [images, classes], owned by the caller}
      *
      * @param patches FP32, [images · tokens, pixels]: the images one after the other; not modified

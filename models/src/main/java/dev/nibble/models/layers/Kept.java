@@ -8,7 +8,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.Optional;
 
 /** A tensor that an operation keeps from the forward for the backward pass: as it is, or packed. */
-sealed interface Kept extends AutoCloseable {
+public sealed interface Kept extends AutoCloseable {
     /** {@return the tensor, owned by the caller; if it was packed, what its codes mean} */
     Tensor tensor(StepScope scope);
 
@@ -31,7 +31,11 @@ sealed interface Kept extends AutoCloseable {
         return new Packed(backend, encoded);
     }
 
-    /** The tensor itself. */
+    /**
+     * The tensor itself.
+     *
+     * @param x owned by this
+     */
     record Plain(Tensor x) implements Kept {
         @Override
         public Tensor tensor(StepScope scope) {
@@ -44,7 +48,12 @@ sealed interface Kept extends AutoCloseable {
         }
     }
 
-    /** Its codes. */
+    /**
+     * Its codes.
+     *
+     * @param backend computes
+     * @param encoded owned by this
+     */
     record Packed(Backend backend, EncodedTensor encoded) implements Kept {
         @Override
         public Tensor tensor(StepScope scope) {

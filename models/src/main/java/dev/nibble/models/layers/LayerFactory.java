@@ -14,8 +14,8 @@ import java.util.function.ToDoubleFunction;
  * Makes the layers of a transformer with their first weights, and gathers the parameters in the order they are made.
  *
  * <p>First weights are normal with the deviation that the model says, divided by {@code sqrt(2 · layers)} where a branch
- * joins the residual stream (Radford et al. 2019); norms start at 1. They depend on the seed alone. Weight decay applies
- * to the matrices of the linear layers, not to norms and tables.
+ * joins the residual stream (Radford et al. 2019); norms start at 1 and biases at 0. They depend on the seed alone. Weight decay applies
+ * to the matrices of the linear layers, not to norms, biases and tables.
  */
 final class LayerFactory {
     private final Backend backend;
@@ -62,34 +62,43 @@ final class LayerFactory {
      */
     Block block(int index, BlockShape shape, List<LinearLayer> layers, List<LinearLayer> products) {
         String prefix = BlockShape.prefix(index);
-        RmsNorm attentionNorm = norm(prefix + "attn.norm.weight", shape.width(), layers.get(0));
+        Norm attentionNorm = norm(prefix + "attn.norm", shape, layers.get(0));
         SelfAttention attention = new SelfAttention(
                 backend,
                 shape.heads(),
                 shape.attention(),
-                linear(layers.get(0)),
+                withBias(linear(layers.get(0)), shape),
                 attention(shape.attention(), products),
-                joining(layers.get(1)));
-        RmsNorm mlpNorm = norm(prefix + "mlp.norm.weight", shape.width(), layers.get(2));
-        QuantizedLinear first = linear(layers.get(2));
-        QuantizedLinear down = joining(layers.get(3));
+                withBias(joining(layers.get(1)), shape));
+        Norm mlpNorm = norm(prefix + "mlp.norm", shape, layers.get(2));
+        Linear first = withBias(withOutliers(linear(layers.get(2)), shape.outliers()), shape);
+        Linear down = withBias(withOutliers(joining(layers.get(3)), shape.outliers()), shape);
         Mlp mlp = switch (shape.mlp()) {
-            case SWIGLU ->
-                new SwiGluMlp(backend, withOutliers(first, shape.outliers()), withOutliers(down, shape.outliers()));
+            case SWIGLU -> new SwiGluMlp(backend, first, down);
             case RELU -> new ReluMlp(backend, first, down);
+            case GELU -> new GeluMlp(backend, first, down);
         };
         return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
     }
 
     private Attention attention(SelfAttention.Kind kind, List<LinearLayer> products) {
-        boolean causal = kind == SelfAttention.Kind.DECODER;
         return products.isEmpty()
                 ? new FloatAttention(backend)
-                : QuantizedAttention.of(backend, products.get(0), products.get(1), quantizers, causal, stride);
+                : QuantizedAttention.of(backend, products.get(0), products.get(1), quantizers, kind.causal(), stride);
     }
 
     private Linear withOutliers(QuantizedLinear linear, OutlierSpec outliers) {
         return outliers.present() ? new OutlierLinear(backend, linear, linear.weight(), outliers, seed) : linear;
+    }
+
+    /** {@return a linear layer, with a bias if blocks of a shape have them} */
+    Linear withBias(Linear linear, BlockShape shape) {
+        if (!shape.biased()) {
+            return linear;
+        }
+        LinearLayer layer = linear.quantized().layer();
+        return new BiasedLinear(
+                backend, linear, vector(layer.site().name() + ".bias", Math.toIntExact(layer.out()), 0f));
     }
 
     /** {@return a linear layer with a weight of its own} */
@@ -109,13 +118,32 @@ final class LayerFactory {
     }
 
     /**
-     * {@return a norm that starts at 1}
+     * {@return a norm as blocks of a shape have it}
+     *
+     * @param name what its parameters' names begin with
+     * @param reader the linear layer that reads its output: its quantizer says how the norm keeps its input
+     */
+    Norm norm(String name, BlockShape shape, LinearLayer reader) {
+        if (!shape.biased()) {
+            return norm(name + ".weight", shape.width(), reader);
+        }
+        Parameter weight = vector(name + ".weight", shape.width(), 1f);
+        return new LayerNorm(
+                backend,
+                weight,
+                vector(name + ".bias", shape.width(), 0f),
+                LayerNorm.GPT2_EPSILON,
+                () -> quantizers.apply(reader).context());
+    }
+
+    /**
+     * {@return an RMSNorm that starts at 1}
      *
      * @param reader the linear layer that reads its output: its quantizer says how the norm keeps its input
      */
     RmsNorm norm(String name, int width, LinearLayer reader) {
         return new RmsNorm(
-                backend, vector(name, width, 1f), quantizers.apply(reader).context());
+                backend, vector(name, width, 1f), () -> quantizers.apply(reader).context());
     }
 
     /** {@return the quantizer of a layer: to ask what it wants, not to run it} */

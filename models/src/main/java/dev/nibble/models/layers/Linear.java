@@ -5,8 +5,8 @@ import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.Optional;
 
-/** A linear layer without bias, as the layers around it see it. */
-public sealed interface Linear extends AutoCloseable permits QuantizedLinear, OutlierLinear {
+/** A linear layer, with a bias or without, as the layers around it see it. */
+public sealed interface Linear extends AutoCloseable permits QuantizedLinear, OutlierLinear, BiasedLinear {
     /**
      * {@return Y, FP32, [tokens, out], owned by the caller}
      *
@@ -15,7 +15,7 @@ public sealed interface Linear extends AutoCloseable permits QuantizedLinear, Ou
     Tensor forward(StepScope scope, Tensor x);
 
     /**
-     * {@return dX, FP32, [tokens, in], owned by the caller} Adds dW to the weight's gradient.
+     * {@return dX, FP32, [tokens, in], owned by the caller} Adds to the gradients of its parameters.
      *
      * @param gradOutput dY, FP32, [tokens, out]; not modified
      * @param again makes X again

@@ -5,7 +5,7 @@ import dev.nibble.tensor.Tensor;
 import java.util.List;
 
 /** A feed-forward layer: two linear layers with something between them. */
-public sealed interface Mlp extends AutoCloseable permits SwiGluMlp, ReluMlp {
+public sealed interface Mlp extends AutoCloseable permits SwiGluMlp, ReluMlp, GeluMlp {
     /** {@return its linear layers} */
     List<QuantizedLinear> linears();
 

@@ -31,8 +31,8 @@ import java.util.Set;
 final class PlanRunner implements AutoCloseable {
     private final Backend backend;
     private final LinearLayer layer;
-    private final LinearQuantizer quantizer;
-    private final DeviceState state;
+    private LinearQuantizer quantizer;
+    private DeviceState state;
     private final Tensor statistics;
     private final Map<PlanRequest, LinearPlan> plans = new HashMap<>();
     private Optional<StateProgram> afterOptimizer = Optional.empty();
@@ -46,6 +46,16 @@ final class PlanRunner implements AutoCloseable {
         this.state = backend.allocateState(quantizer.state());
         this.statistics = backend.allocate(
                 layer.site().name() + ".statistics", DType.FP32, Shape.of(Statistic.count()), MemoryTag.STATE);
+    }
+
+    /** Plans by another quantizer from now on, with a state as in a new run. */
+    void use(LinearQuantizer next) {
+        quantizer = quantizer instanceof MaskedQuantizer ? new MaskedQuantizer(next) : next;
+        state.close();
+        state = backend.allocateState(quantizer.state());
+        plans.clear();
+        afterOptimizer = Optional.empty();
+        trainedSteps = 0;
     }
 
     Backend backend() {

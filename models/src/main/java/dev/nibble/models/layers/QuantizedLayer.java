@@ -2,6 +2,7 @@ package dev.nibble.models.layers;
 
 import dev.nibble.spi.DeviceState;
 import dev.nibble.spi.LinearLayer;
+import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.Set;
@@ -10,6 +11,12 @@ import java.util.Set;
 public sealed interface QuantizedLayer permits QuantizedLinear, QuantizedProduct {
     /** {@return name and size} */
     LinearLayer layer();
+
+    /**
+     * Plans by another quantizer from now on: between steps. Its state begins as in a new run, and what the one before had learned is
+     * dropped.
+     */
+    void use(LinearQuantizer quantizer);
 
     /** {@return the quantizer's state on the device} */
     DeviceState state();

@@ -109,6 +109,12 @@ public final class QuantizedLinear implements Linear, QuantizedLayer {
     }
 
     @Override
+    public void use(LinearQuantizer quantizer) {
+        releaseWeight();
+        runner.use(quantizer);
+    }
+
+    @Override
     public void observe(boolean value) {
         runner.observe(value);
     }
@@ -130,7 +136,7 @@ public final class QuantizedLinear implements Linear, QuantizedLayer {
         Tensor y = scope.allocate(
                 layer.site().name() + ".output", DType.FP32, Shape.of(x.shape().rows(), layer.out()));
         try (Quantized input = quantize(scope, PlanRunner.only(plan.input(), context.keepsContext()), x)) {
-            CachedWeight operands = weight(scope, plan, context.keepsContext());
+            CachedWeight operands = weight(scope, plan, context.mode() != StepContext.Mode.EVAL);
             multiply(
                     scope, plan.output(), input.operand(Contraction.COLUMNS), operands.operand(Contraction.COLUMNS), y);
             runner.note(scope, input.statistics());

@@ -197,6 +197,12 @@ final class QuantizedProduct implements QuantizedLayer, AutoCloseable {
     }
 
     @Override
+    public void use(LinearQuantizer quantizer) {
+        runner.use(quantizer);
+        plan = Optional.empty();
+    }
+
+    @Override
     public void observe(boolean value) {
         runner.observe(value);
     }

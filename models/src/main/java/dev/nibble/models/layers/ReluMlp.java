@@ -10,8 +10,8 @@ import java.util.List;
 /** A feed-forward layer {@code down · max(up · x, 0)}. The hidden features are kept as the second linear layer wants it. */
 public final class ReluMlp implements Mlp {
     private final Backend backend;
-    private final QuantizedLinear up;
-    private final QuantizedLinear down;
+    private final Linear up;
+    private final Linear down;
     private final Deque<Kept> saved = new ArrayDeque<>();
 
     /**
@@ -21,7 +21,7 @@ public final class ReluMlp implements Mlp {
      * @param up [hidden, width], owned by this layer
      * @param down [width, hidden], owned by this layer
      */
-    public ReluMlp(Backend backend, QuantizedLinear up, QuantizedLinear down) {
+    public ReluMlp(Backend backend, Linear up, Linear down) {
         this.backend = backend;
         this.up = up;
         this.down = down;
@@ -29,7 +29,7 @@ public final class ReluMlp implements Mlp {
 
     @Override
     public List<QuantizedLinear> linears() {
-        return List.of(up, down);
+        return List.of(up.quantized(), down.quantized());
     }
 
     @Override

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * A residual network for small images (He et al. 2015, arXiv:1512.03385, section 4.2): a 3x3 convolution, three stages of residual
@@ -59,7 +60,7 @@ public final class ResNet implements ImageModel {
                 rows,
                 cols,
                 true,
-                factory.quantizer(first.layer()).context());
+                () -> factory.quantizer(first.layer()).context());
         int height = rows;
         int width = cols;
         for (int stage = 0; stage < ResNetShape.STAGES; stage++) {
@@ -80,8 +81,8 @@ public final class ResNet implements ImageModel {
             List<ResNetShape.Conv> shortcuts,
             int height,
             int width) {
-        Optional<TensorCodec> codec =
-                factory.quantizer(branch.getFirst().layer()).context();
+        Supplier<Optional<TensorCodec>> codec =
+                () -> factory.quantizer(branch.getFirst().layer()).context();
         List<ConvolutionUnit> units = new ArrayList<>();
         int rows = height;
         int cols = width;
@@ -104,7 +105,7 @@ public final class ResNet implements ImageModel {
             int height,
             int width,
             boolean rectified,
-            Optional<TensorCodec> codec) {
+            Supplier<Optional<TensorCodec>> codec) {
         Window window = new Window(height, width, conv.channels(), conv.kernel(), conv.stride(), conv.kernel() / 2);
         String name = conv.layer().site().name();
         Convolution convolution = new Convolution(backend, factory.linear(conv.layer()), window);

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * A residual block (He et al. 2015, arXiv:1512.03385): {@code y = relu(units(x) + shortcut(x))}, the shortcut being x itself where the
@@ -18,7 +19,7 @@ final class ResidualBlock implements AutoCloseable {
     private final Backend backend;
     private final List<ConvolutionUnit> units;
     private final Optional<ConvolutionUnit> shortcut;
-    private final Optional<TensorCodec> codec;
+    private final Supplier<Optional<TensorCodec>> codec;
     private final Deque<Kept> outputs = new ArrayDeque<>();
 
     /**
@@ -26,13 +27,13 @@ final class ResidualBlock implements AutoCloseable {
      *
      * @param units one after the other, the last without a ReLU; owned by this
      * @param shortcut without a ReLU; owned by this
-     * @param codec how the output is packed between the passes
+     * @param codec tells how the output is packed between the passes
      */
     ResidualBlock(
             Backend backend,
             List<ConvolutionUnit> units,
             Optional<ConvolutionUnit> shortcut,
-            Optional<TensorCodec> codec) {
+            Supplier<Optional<TensorCodec>> codec) {
         this.backend = backend;
         this.units = List.copyOf(units);
         this.shortcut = shortcut;
@@ -63,7 +64,7 @@ final class ResidualBlock implements AutoCloseable {
             backend.neural().addInPlace(scope, sum, straight);
             Tensor y = backend.neural().relu(scope, sum);
             if (scope.context().keepsContext()) {
-                outputs.push(Kept.of(backend, scope, codec, y));
+                outputs.push(Kept.of(backend, scope, codec.get(), y));
             }
             return y;
         }

@@ -8,14 +8,15 @@ import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /** RMSNorm in FP32 (Zhang and Sennrich 2019, arXiv:1910.07467): {@code y = x / sqrt(mean(x²) + 1e-5) · weight}. */
-public final class RmsNorm implements AutoCloseable {
+public final class RmsNorm implements Norm {
     private static final float EPSILON = 1e-5f;
 
     private final Backend backend;
     private final Parameter weight;
-    private final Optional<TensorCodec> codec;
+    private final Supplier<Optional<TensorCodec>> codec;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
     private record Saved(Kept x, Tensor inverseRms) {
@@ -32,7 +33,7 @@ public final class RmsNorm implements AutoCloseable {
      * @param weight [width]; not owned
      */
     public RmsNorm(Backend backend, Parameter weight) {
-        this(backend, weight, Optional.empty());
+        this(backend, weight, Optional::empty);
     }
 
     /**
@@ -40,9 +41,9 @@ public final class RmsNorm implements AutoCloseable {
      *
      * @param backend computes
      * @param weight [width]; not owned
-     * @param codec how x is packed between the passes, as the reader of y wants it; empty for FP32
+     * @param codec tells how x is packed between the passes, as the reader of y wants it; empty for FP32
      */
-    public RmsNorm(Backend backend, Parameter weight, Optional<TensorCodec> codec) {
+    public RmsNorm(Backend backend, Parameter weight, Supplier<Optional<TensorCodec>> codec) {
         this.backend = backend;
         this.weight = weight;
         this.codec = codec;
@@ -53,11 +54,12 @@ public final class RmsNorm implements AutoCloseable {
      *
      * @param x [rows, width]; must not be modified before the backward pass
      */
+    @Override
     public Tensor forward(StepScope scope, Tensor x) {
         NeuralOps.Saved result = backend.neural().rmsNorm(scope, x, weight.value(), EPSILON);
         if (scope.context().keepsContext()) {
             scope.save(result.saved());
-            saved.push(new Saved(Kept.of(backend, scope, codec, x), result.saved()));
+            saved.push(new Saved(Kept.of(backend, scope, codec.get(), x), result.saved()));
         } else {
             result.saved().close();
         }
@@ -68,6 +70,7 @@ public final class RmsNorm implements AutoCloseable {
      * {@return y of the latest forward pass that has no backward pass yet, once more, owned by the caller} To the same bits, if
      * x was not packed.
      */
+    @Override
     public Tensor recompute(StepScope scope) {
         try (Tensor x = saved.getFirst().x().tensor(scope)) {
             NeuralOps.Saved again = backend.neural().rmsNorm(scope, x, weight.value(), EPSILON);
@@ -76,7 +79,7 @@ public final class RmsNorm implements AutoCloseable {
         }
     }
 
-    /** {@return dx, [rows, width], owned by the caller} Adds to the weight's gradient; frees what was kept. */
+    @Override
     public Tensor backward(StepScope scope, Tensor gradOutput) {
         Saved context = saved.pop();
         try (Tensor x = context.x().tensor(scope)) {

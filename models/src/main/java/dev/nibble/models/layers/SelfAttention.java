@@ -21,8 +21,15 @@ public final class SelfAttention implements AutoCloseable {
     public enum Kind {
         /** A token sees those up to its own position; q and k are rotated by their positions. */
         DECODER,
+        /** A token sees those up to its own position; positions are known from x. */
+        CAUSAL,
         /** A token sees its whole sequence; positions are known from x, if at all. */
-        ENCODER
+        ENCODER;
+
+        /** {@return whether a token sees no later one} */
+        boolean causal() {
+            return this != ENCODER;
+        }
     }
 
     private static final float ROTARY_BASE = 10000f;
@@ -30,9 +37,9 @@ public final class SelfAttention implements AutoCloseable {
     private final Backend backend;
     private final int heads;
     private final Kind kind;
-    private final QuantizedLinear qkv;
+    private final Linear qkv;
     private final Attention attention;
-    private final QuantizedLinear out;
+    private final Linear out;
     private final Deque<Saved> saved = new ArrayDeque<>();
 
     private record Saved(Kept qkv, Kept output, AttentionShape shape) {
@@ -52,8 +59,7 @@ public final class SelfAttention implements AutoCloseable {
      * @param attention what happens between the linear layers, owned by this layer
      * @param out [width, width], owned by this layer
      */
-    SelfAttention(
-            Backend backend, int heads, Kind kind, QuantizedLinear qkv, Attention attention, QuantizedLinear out) {
+    SelfAttention(Backend backend, int heads, Kind kind, Linear qkv, Attention attention, Linear out) {
         this.backend = backend;
         this.heads = heads;
         this.kind = kind;
@@ -65,9 +71,9 @@ public final class SelfAttention implements AutoCloseable {
     /** {@return its linear layers, and between them the products of attention that are quantized} */
     public List<QuantizedLayer> linears() {
         List<QuantizedLayer> linears = new ArrayList<>();
-        linears.add(qkv);
+        linears.add(qkv.quantized());
         linears.addAll(attention.products());
-        linears.add(out);
+        linears.add(out.quantized());
         return linears;
     }
 
@@ -81,7 +87,7 @@ public final class SelfAttention implements AutoCloseable {
         long width = x.shape().cols();
         int sequence = Math.toIntExact(x.shape().rows() / batch);
         int headSize = Math.toIntExact(width / heads);
-        AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, kind == Kind.DECODER);
+        AttentionShape shape = new AttentionShape(batch, sequence, heads, headSize, kind.causal());
         Optional<TensorCodec> codec = out.context().map(_ -> TensorCodec.BF16);
         try (Tensor packed = qkv.forward(scope, x)) {
             rotate(scope, packed, shape, false);

@@ -17,13 +17,13 @@ import java.util.function.Function;
 /**
  * A small vision transformer (Dosovitskiy et al. 2020, arXiv:2010.11929), sized as in DeiT (Touvron et al. 2020,
  * arXiv:2012.12877): a linear layer makes tokens of patches, learned positions are added, pre-norm blocks without a mask
- * follow, and the mean of the tokens, normed, goes to the head. Norms are RMSNorm and no layer has a bias, as in
- * {@link Llama}, so that both models are made of the same layers.
+ * follow, and the mean of the tokens, normed, goes to the head: there is no class token. {@link VitStyle} says what norms are and whether
+ * layers have biases.
  *
  * <p>First weights are normal with deviation {@code 1 / sqrt(in)} (LeCun et al. 1998), since 0.02 is small for a narrow
  * model, divided by {@code sqrt(2 · layers)} where a branch joins the residual stream (Radford et al. 2019); positions
- * have deviation 0.02, and norms start at 1. They depend on the seed alone. Weight decay applies to the matrices of the
- * linear layers, not to norms and positions.
+ * have deviation 0.02, norms start at 1 and biases at 0. They depend on the seed alone. Weight decay applies to the matrices of the
+ * linear layers, not to norms, biases and positions.
  */
 public final class Vit implements ImageModel {
     private static final double POSITION_DEVIATION = 0.02;
@@ -31,11 +31,11 @@ public final class Vit implements ImageModel {
     private final Backend backend;
     private final int tokens;
     private final List<Parameter> parameters;
-    private final QuantizedLinear patch;
+    private final Linear patch;
     private final Embedding positions;
     private final List<Block> blocks = new ArrayList<>();
-    private final RmsNorm norm;
-    private final QuantizedLinear head;
+    private final Norm norm;
+    private final Linear head;
 
     /**
      * Makes the model with its first weights.
@@ -52,16 +52,21 @@ public final class Vit implements ImageModel {
         this.tokens = tokens;
         LayerFactory factory = new LayerFactory(
                 backend, seed, quantizers, layer -> 1 / Math.sqrt((double) layer.in()), shape.layers());
-        patch = factory.linear(shape.patchLayer());
+        patch = factory.withBias(factory.linear(shape.patchLayer()), shape.block());
         Shape places = Shape.of(tokens, shape.width());
         positions = new Embedding(
                 backend, factory.table("positions.weight", shape.positionOrdinal(), places, POSITION_DEVIATION));
         for (int block = 0; block < shape.layers(); block++) {
             blocks.add(factory.block(block, shape.block(), shape.linears(block), shape.products(block)));
         }
-        norm = factory.norm("norm.weight", shape.width(), shape.head());
-        head = factory.linear(shape.head());
+        norm = factory.norm("norm", shape.block(), shape.head());
+        head = factory.withBias(factory.linear(shape.head()), shape.block());
         parameters = factory.parameters();
+    }
+
+    @Override
+    public void repeatBlocks() {
+        blocks.forEach(Block::repeatForward);
     }
 
     @Override
@@ -72,9 +77,9 @@ public final class Vit implements ImageModel {
     @Override
     public List<QuantizedLayer> linears() {
         List<QuantizedLayer> linears = new ArrayList<>();
-        linears.add(patch);
+        linears.add(patch.quantized());
         blocks.forEach(block -> linears.addAll(block.linears()));
-        linears.add(head);
+        linears.add(head.quantized());
         return linears;
     }
 

@@ -7,6 +7,7 @@ import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Site;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.OptionalInt;
 import java.util.function.Function;
 
@@ -20,6 +21,7 @@ import java.util.function.Function;
  * @param hidden features between the linear layers of a feed-forward layer
  * @param layers blocks
  * @param mlp what the feed-forward layers are
+ * @param style what norms and linear layers are
  * @param quantizedSequence tokens of a sequence if the products of attention are quantized; empty for attention in FP32
  */
 public record VitShape(
@@ -30,6 +32,7 @@ public record VitShape(
         int hidden,
         int layers,
         MlpKind mlp,
+        VitStyle style,
         OptionalInt quantizedSequence)
         implements ImageShape {
     /** Name of the layer that makes tokens of patches. */
@@ -54,14 +57,19 @@ public record VitShape(
             problems.add("classes is " + classes + ", but must be in 1.." + MAX_CLASSES);
         }
         BlockShape.check(problems, width, heads, hidden, layers);
+        if (style == VitStyle.DEIT && mlp != MlpKind.GELU) {
+            problems.add("style is deit, whose feed-forward layers have GELU, but mlp is "
+                    + mlp.name().toLowerCase(Locale.ROOT)
+                    + "; set model.mlp=gelu");
+        }
         if (!problems.isEmpty()) {
             throw new IllegalArgumentException("model: " + String.join("; ", problems));
         }
     }
 
-    /** Makes sizes of a model with attention in FP32. */
+    /** Makes sizes of a model without biases, with attention in FP32. */
     public VitShape(int patch, int classes, int width, int heads, int hidden, int layers, MlpKind mlp) {
-        this(patch, classes, width, heads, hidden, layers, mlp, OptionalInt.empty());
+        this(patch, classes, width, heads, hidden, layers, mlp, VitStyle.RMS, OptionalInt.empty());
     }
 
     /** {@return the linear layers: the patches', those of the blocks, the head} */
@@ -101,7 +109,14 @@ public record VitShape(
 
     BlockShape block() {
         return new BlockShape(
-                width, heads, hidden, SelfAttention.Kind.ENCODER, mlp, OutlierSpec.NONE, quantizedSequence);
+                width,
+                heads,
+                hidden,
+                SelfAttention.Kind.ENCODER,
+                mlp,
+                OutlierSpec.NONE,
+                quantizedSequence,
+                style == VitStyle.DEIT);
     }
 
     LinearLayer head() {
@@ -126,7 +141,11 @@ public record VitShape(
     public long parameters(int tokens) {
         long linear =
                 linears().stream().mapToLong(layer -> layer.in() * layer.out()).sum();
-        return linear + (long) tokens * width + (2L * layers + 1) * width;
+        long norms = (2L * layers + 1) * width;
+        long biases = block().biased()
+                ? norms + linears().stream().mapToLong(LinearLayer::out).sum()
+                : 0;
+        return linear + (long) tokens * width + norms + biases;
     }
 
     @Override
@@ -137,15 +156,16 @@ public record VitShape(
 
     @Override
     public String summary(int tokens) {
-        return "vision transformer, %d patches of %dx%d, %d layers, width %d, %d heads, %s hidden %d, %d classes, %d parameters"
+        return "%s transformer, %d patches of %dx%d, %d layers, width %d, %d heads, %s hidden %d, %d classes, %d parameters"
                 .formatted(
+                        style == VitStyle.DEIT ? "DeiT-style vision" : "vision",
                         tokens,
                         patch,
                         patch,
                         layers,
                         width,
                         heads,
-                        mlp == MlpKind.SWIGLU ? "SwiGLU" : "ReLU",
+                        mlp.label(),
                         hidden,
                         classes,
                         parameters(tokens));

@@ -96,7 +96,7 @@ public final class ShapeMemory {
 
     /** {@return live bytes by tag and the peak of their sum} */
     public MemoryUse use() {
-        return new MemoryUse(live, peakBytes);
+        return new MemoryUse(live, peakBytes, peakBytes);
     }
 
     /** {@return live bytes of operands that are not kept for a backward pass: codes, scales and masks} */

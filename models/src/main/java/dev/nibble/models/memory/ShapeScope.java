@@ -45,7 +45,7 @@ final class ShapeScope implements StepScope {
     }
 
     static ShapeScope of(StepScope scope) {
-        if (scope instanceof ShapeScope own) {
+        if (scope.own() instanceof ShapeScope own) {
             return own;
         }
         throw new IllegalArgumentException("the step belongs to another backend");

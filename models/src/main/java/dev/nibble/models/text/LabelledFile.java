@@ -7,20 +7,14 @@ import com.fasterxml.jackson.dataformat.csv.CsvParser;
 import com.fasterxml.jackson.dataformat.csv.CsvSchema;
 import dev.nibble.error.FormatException;
 import dev.nibble.error.NibbleException;
-import dev.nibble.models.files.IoReason;
 import dev.nibble.models.files.JsonTree;
 import dev.nibble.spi.Names;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
-import java.nio.charset.CharsetDecoder;
-import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -35,7 +29,8 @@ public final class LabelledFile {
     public static final String LABEL = "label";
 
     private static final int JSON_DEPTH = 16;
-    private static final char BYTE_ORDER_MARK = '\uFEFF';
+    private static final int MOST_SHOWN = 8; // names in a message
+    private static final int LONGEST_PROBLEM = 200; // characters
 
     private final String name;
     private final String textColumn;
@@ -60,16 +55,7 @@ public final class LabelledFile {
      */
     public static List<LabelledText> read(Path file, String textColumn, String labelColumn) {
         requireKnown(file);
-        if (Files.isDirectory(file)) {
-            throw new NibbleException(file + " is a folder, but must be a file");
-        }
-        try {
-            return parse(file.toString(), Files.readAllBytes(file), textColumn, labelColumn);
-        } catch (IOException e) {
-            throw new NibbleException("%s cannot be read: %s".formatted(file, IoReason.of(e)), e);
-        } catch (OutOfMemoryError e) {
-            throw new NibbleException("%s is too large for the memory of this process".formatted(file), e);
-        }
+        return parse(file.toString(), TextFile.read(file), textColumn, labelColumn);
     }
 
     /**
@@ -85,19 +71,13 @@ public final class LabelledFile {
     }
 
     private static String kind(String name) {
-        String lower = name.toLowerCase(Locale.ROOT);
-        for (String ending : List.of(".csv", ".tsv", ".jsonl", ".ndjson")) {
-            if (lower.endsWith(ending)) {
-                return ending;
-            }
-        }
-        return "";
+        return TextFile.ending(name, List.of(".csv", ".tsv", ".jsonl", ".ndjson"));
     }
 
     /** {@return the texts in the bytes of a file} See {@link #read}. */
     static List<LabelledText> parse(String name, byte[] bytes, String textColumn, String labelColumn) {
         LabelledFile file = new LabelledFile(name, textColumn, labelColumn);
-        String text = file.decode(bytes);
+        String text = TextFile.decode(name, bytes);
         switch (kind(name)) {
             case ".csv" -> file.separated(text, CsvSchema.emptySchema());
             case ".tsv" ->
@@ -109,23 +89,6 @@ public final class LabelledFile {
             throw new FormatException(name + " holds no texts");
         }
         return file.rows;
-    }
-
-    private String decode(byte[] bytes) {
-        CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder();
-        ByteBuffer in = ByteBuffer.wrap(bytes);
-        CharBuffer out = CharBuffer.allocate(bytes.length); // a character has at least one byte
-        CoderResult result = decoder.decode(in, out, true);
-        if (result.isError()) {
-            long line = 1;
-            for (int i = 0; i < in.position(); i++) {
-                line += bytes[i] == '\n' ? 1 : 0;
-            }
-            throw new FormatException(
-                    "%s, line %d: byte %d is not UTF-8; save the file in UTF-8".formatted(name, line, in.position()));
-        }
-        String text = out.flip().toString();
-        return !text.isEmpty() && text.charAt(0) == BYTE_ORDER_MARK ? text.substring(1) : text;
     }
 
     private void separated(String text, CsvSchema schema) {
@@ -169,15 +132,24 @@ public final class LabelledFile {
     }
 
     private FormatException malformed(long line, String problem, Exception cause) {
-        FormatException damaged = new FormatException("%s, line %d: %s".formatted(name, line, problem));
+        FormatException damaged =
+                new FormatException("%s, line %d: %s".formatted(name, line, JsonTree.line(problem, LONGEST_PROBLEM)));
         damaged.initCause(cause);
         return damaged;
+    }
+
+    /** {@return what there is instead of a name, as a message can show it: a damaged file may have any names} */
+    static String known(String name, Collection<String> names) {
+        List<String> shown =
+                names.stream().limit(MOST_SHOWN).map(JsonTree::line).toList();
+        String more = names.size() > shown.size() ? " and " + (names.size() - shown.size()) + " more" : "";
+        return Names.suggest(name, shown) + more;
     }
 
     private void requireColumn(List<String> header, String column, long line) {
         if (!header.contains(column)) {
             throw new FormatException("%s, line %d: no column is named '%s'; %s; the first line must name the columns"
-                    .formatted(name, line, column, Names.suggest(column, header)));
+                    .formatted(name, line, column, known(column, header)));
         }
     }
 
@@ -214,7 +186,7 @@ public final class LabelledFile {
         Object value = fields.get(column);
         if (value == null) {
             throw new FormatException(
-                    "%s: no field is named '%s'; %s".formatted(what, column, Names.suggest(column, fields.keySet())));
+                    "%s: no field is named '%s'; %s".formatted(what, column, known(column, fields.keySet())));
         }
         if (value instanceof String || value instanceof Long || value instanceof Boolean) {
             return String.valueOf(value);

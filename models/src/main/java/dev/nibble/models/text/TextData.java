@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.TreeSet;
@@ -21,7 +20,6 @@ import java.util.TreeSet;
  */
 public record TextData(List<LabelledText> train, List<LabelledText> test, List<String> classes) {
     private static final String BUNDLED = "mail.csv";
-    private static final int FOLD = 5; // one text of so many is for testing
 
     /** Copies the lists. */
     public TextData {
@@ -73,19 +71,8 @@ public record TextData(List<LabelledText> train, List<LabelledText> test, List<S
     private static TextData of(String name, List<LabelledText> rows, Optional<List<LabelledText>> test) {
         TreeSet<String> classes = new TreeSet<>();
         rows.forEach(row -> classes.add(row.label()));
-        if (test.isPresent()) {
-            return new TextData(rows, test.get(), List.copyOf(classes));
-        }
-        if (rows.size() < FOLD) {
-            throw new FormatException("%s holds %d texts, but needs at least %d: one of %d is held out"
-                    .formatted(name, rows.size(), FOLD, FOLD));
-        }
-        List<LabelledText> kept = new ArrayList<>();
-        List<LabelledText> heldOut = new ArrayList<>();
-        for (int i = 0; i < rows.size(); i++) {
-            (i % FOLD == FOLD - 1 ? heldOut : kept).add(rows.get(i));
-        }
-        return new TextData(kept, heldOut, List.copyOf(classes));
+        HeldOut<LabelledText> parts = HeldOut.of(name, "texts", rows, test);
+        return new TextData(parts.train(), parts.test(), List.copyOf(classes));
     }
 
     /** {@return a hash of all texts and labels} */

@@ -1,2 +1,2 @@
-/** Labelled texts: files of them, tokenizers, batches. */
+/** Labelled texts and tagged words: files of them, tokenizers, batches, scores of entities. */
 package dev.nibble.models.text;

@@ -1,5 +1,6 @@
 package dev.nibble.models.train;
 
+import dev.nibble.models.data.Augmentation;
 import dev.nibble.models.data.ImageBatches;
 import dev.nibble.models.data.ImageData;
 import dev.nibble.models.layers.ImageModel;
@@ -16,9 +17,16 @@ import java.util.function.Function;
  * @param data the images
  * @param batch images in a micro-batch
  * @param validationImages test images in an evaluation, from the first on
+ * @param augmentation how training images change
  * @param training how to train
  */
-public record ImageTask(ImageShape shape, ImageData data, int batch, int validationImages, TrainingSpec training)
+public record ImageTask(
+        ImageShape shape,
+        ImageData data,
+        int batch,
+        int validationImages,
+        Augmentation augmentation,
+        TrainingSpec training)
         implements Task {
     /** Checks that the images fit the model and the batch. */
     public ImageTask {
@@ -78,7 +86,8 @@ public record ImageTask(ImageShape shape, ImageData data, int batch, int validat
 
     @Override
     public Workload open(Backend backend, Function<LinearLayer, LinearQuantizer> quantizers, long seed) {
-        ImageBatches batches = new ImageBatches(data, seed, batch, training.microBatches(), shape.patch());
+        ImageBatches batches =
+                new ImageBatches(data, seed, batch, training.microBatches(), shape.patch(), augmentation);
         ImageModel model =
                 shape.model(backend, data.train().rows(), data.train().cols(), seed, quantizers);
         return new ImageWorkload(backend, model, batches, shape.patch() * shape.patch(), validationImages);

@@ -72,6 +72,11 @@ public final class ImageWorkload implements Workload {
     }
 
     @Override
+    public void repeatBlocks() {
+        model.repeatBlocks();
+    }
+
+    @Override
     public void loadTraining(int step, int microBatch) {
         load(batches.training(step, microBatch));
     }

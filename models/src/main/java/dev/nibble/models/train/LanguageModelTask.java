@@ -1,12 +1,17 @@
 package dev.nibble.models.train;
 
-import dev.nibble.models.data.ByteText;
 import dev.nibble.models.data.TextBatches;
-import dev.nibble.models.layers.Llama;
-import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.data.TokenText;
+import dev.nibble.models.layers.Decoder;
+import dev.nibble.models.layers.DecoderShape;
+import dev.nibble.models.layers.Parameter;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 
 /**
@@ -18,9 +23,16 @@ import java.util.function.Function;
  * @param sequence tokens in a sequence
  * @param validationBatches batches of held-out text
  * @param training how to train
+ * @param firstWeights replaces the first weights of a model, or leaves them
  */
 public record LanguageModelTask(
-        LlamaShape shape, ByteText text, int batch, int sequence, int validationBatches, TrainingSpec training)
+        DecoderShape shape,
+        TokenText text,
+        int batch,
+        int sequence,
+        int validationBatches,
+        TrainingSpec training,
+        BiConsumer<Backend, List<Parameter>> firstWeights)
         implements Task {
     /** Checks that the text is long enough. */
     public LanguageModelTask {
@@ -48,9 +60,20 @@ public record LanguageModelTask(
     }
 
     @Override
+    public Map<String, Object> facts() {
+        Map<String, Object> facts = new LinkedHashMap<>();
+        facts.put("heads", shape.heads());
+        text.tokenizer().ifPresent(path -> facts.put("tokenizer", path.toString()));
+        return facts;
+    }
+
+    @Override
     public Workload open(Backend backend, Function<LinearLayer, LinearQuantizer> quantizers, long seed) {
         TextBatches batches = new TextBatches(text, seed, batch, sequence);
-        Llama model = new Llama(backend, shape, seed, quantizers);
+        Decoder model = new Decoder(backend, shape, seed, quantizers);
+        if (backend.hasValues()) {
+            firstWeights.accept(backend, model.parameters());
+        }
         return new LanguageModelWorkload(backend, model, batches, batch, sequence, validationBatches);
     }
 }

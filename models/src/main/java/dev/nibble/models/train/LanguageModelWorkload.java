@@ -2,7 +2,7 @@ package dev.nibble.models.train;
 
 import dev.nibble.models.data.TextBatch;
 import dev.nibble.models.data.TextBatches;
-import dev.nibble.models.layers.Llama;
+import dev.nibble.models.layers.Decoder;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.spi.Backend;
@@ -11,17 +11,20 @@ import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.SequencedMap;
 
 /** Predicts the next token of a text. */
 public final class LanguageModelWorkload implements Workload {
     private final Backend backend;
-    private final Llama model;
+    private final Decoder model;
     private final TextBatches batches;
     private final int batch;
     private final int validationBatches;
     private final Tensor ids;
+    private final Tensor places;
     private final Tensor targets;
     private Optional<Tensor> gradLogits = Optional.empty();
 
@@ -36,7 +39,7 @@ public final class LanguageModelWorkload implements Workload {
      * @param validationBatches validation batches
      */
     public LanguageModelWorkload(
-            Backend backend, Llama model, TextBatches batches, int batch, int sequence, int validationBatches) {
+            Backend backend, Decoder model, TextBatches batches, int batch, int sequence, int validationBatches) {
         this.backend = backend;
         this.model = model;
         this.batches = batches;
@@ -44,7 +47,18 @@ public final class LanguageModelWorkload implements Workload {
         this.validationBatches = validationBatches;
         Shape tokens = Shape.of((long) batch * sequence);
         this.ids = backend.allocate("ids", DType.INT32, tokens, MemoryTag.STATE);
+        this.places = model.hasPositions() ? places(tokens, sequence) : ids.share();
         this.targets = backend.allocate("targets", DType.INT32, tokens, MemoryTag.STATE);
+    }
+
+    private Tensor places(Shape tokens, int sequence) {
+        int[] values = new int[Math.toIntExact(tokens.elements())]; // [batch, sequence]
+        for (int i = 0; i < values.length; i++) {
+            values[i] = i % sequence;
+        }
+        Tensor tensor = backend.allocate("places", DType.INT32, tokens, MemoryTag.STATE);
+        backend.write(tensor, values);
+        return tensor;
     }
 
     @Override
@@ -55,6 +69,11 @@ public final class LanguageModelWorkload implements Workload {
     @Override
     public List<QuantizedLayer> linears() {
         return model.linears();
+    }
+
+    @Override
+    public void repeatBlocks() {
+        model.repeatBlocks();
     }
 
     @Override
@@ -76,7 +95,7 @@ public final class LanguageModelWorkload implements Workload {
 
     @Override
     public void forward(StepScope scope, Tensor loss, float weight) {
-        Tensor logits = model.forward(scope, ids, batch);
+        Tensor logits = model.forward(scope, ids, places, batch);
         backend.neural().crossEntropy(scope, logits, targets, loss, weight, true);
         gradLogits = Optional.of(logits);
     }
@@ -85,7 +104,7 @@ public final class LanguageModelWorkload implements Workload {
     public void backward(StepScope scope) {
         try (Tensor gradient = gradLogits.orElseThrow()) {
             gradLogits = Optional.empty();
-            model.backward(scope, ids, gradient);
+            model.backward(scope, ids, places, gradient);
         }
     }
 
@@ -96,15 +115,24 @@ public final class LanguageModelWorkload implements Workload {
 
     @Override
     public void evaluate(StepScope scope, Tensor loss) {
-        try (Tensor logits = model.forward(scope, ids, batch)) {
+        try (Tensor logits = model.forward(scope, ids, places, batch)) {
             backend.neural().crossEntropy(scope, logits, targets, loss, 1f / validationBatches, false);
         }
+    }
+
+    @Override
+    public SequencedMap<String, Double> scores(double loss) {
+        SequencedMap<String, Double> scores = new LinkedHashMap<>();
+        scores.put(TaskKind.PERPLEXITY, Math.exp(loss));
+        scores.put(TaskKind.BITS_PER_BYTE, loss / Math.log(2) / batches.bytesPerToken());
+        return scores;
     }
 
     @Override
     public void close() {
         model.close();
         ids.close();
+        places.close();
         targets.close();
     }
 }

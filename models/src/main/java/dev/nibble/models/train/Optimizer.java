@@ -55,9 +55,29 @@ public final class Optimizer implements AutoCloseable {
 
     /** Updates all parameters, unless the device finds that the step must be skipped. */
     public void step(StepScope scope) {
+        decide(scope);
+        update(scope);
+    }
+
+    /** Has the device fill the control vector from the gradients. */
+    public void decide(StepScope scope) {
         List<Tensor> gradients =
                 slots.stream().map(slot -> slot.parameter().gradient()).toList();
         backend.optimizer().control(scope, gradients, clip, control);
+    }
+
+    /** Makes the step that {@link #decide} has decided about one that is skipped. Outside of a scope. */
+    public void skip() {
+        float[] values = backend.readFloats(control);
+        if (values[Control.SKIPPED.ordinal()] == 0) {
+            values[Control.SKIPPED.ordinal()] = 1;
+            values[Control.UPDATES.ordinal()]--;
+            backend.write(control, values);
+        }
+    }
+
+    /** Updates all parameters, unless the control vector says that the step is skipped. */
+    public void update(StepScope scope) {
         for (Slot slot : slots) {
             Parameter parameter = slot.parameter();
             backend.optimizer()

@@ -3,6 +3,8 @@ package dev.nibble.models.train;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
+import java.util.List;
+import java.util.Map;
 import java.util.function.Function;
 
 /** A model, data that has been read, and how to train. Immutable. */
@@ -22,6 +24,20 @@ public interface Task {
     /** {@return a hash of the data, by which a run that goes on knows it again; empty if there is none} */
     default String dataHash() {
         return "";
+    }
+
+    /**
+     * {@return what the parameters do not tell who uses the model, by name, for checkpoints and exports: texts, whole numbers, truth values and
+     * lists of them} {@code heads}: attention heads; {@code labels}: names of the classes by number; {@code tokenizer}: path of the
+     * tokenizer.json; {@code words}: whether words are classified.
+     */
+    default Map<String, Object> facts() {
+        return Map.of();
+    }
+
+    /** {@return what somebody who starts the run should know, such as what of the data is left out} */
+    default List<String> notices() {
+        return List.of();
     }
 
     /**

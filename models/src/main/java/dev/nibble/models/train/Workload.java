@@ -22,8 +22,22 @@ public interface Workload extends AutoCloseable {
     /** {@return the linear layers, and the products that are quantized like them, in the model's order} */
     List<QuantizedLayer> linears();
 
+    /**
+     * Has the blocks of the model repeat their forward passes before the backward pass, to the same bits, and keep only what enters them.
+     *
+     * @throws UnsupportedOperationException if they cannot; a preset with {@code train.recompute} has models that can
+     */
+    default void repeatBlocks() {
+        throw new UnsupportedOperationException("the blocks of this model cannot be computed again");
+    }
+
     /** Moves the batch of a micro-batch in; outside a step. */
     void loadTraining(int step, int microBatch);
+
+    /** Moves a training batch in that needs as much memory as any; outside a step. */
+    default void loadLargest() {
+        loadTraining(0, 0);
+    }
 
     /**
      * Computes the loss of the loaded batch and keeps what the backward pass needs.
@@ -57,9 +71,19 @@ public interface Workload extends AutoCloseable {
         return Optional.empty();
     }
 
-    /** {@return samples in all validation batches; 0 unless the task is a classification} */
+    /** {@return samples in all validation batches, words where words are classified; 0 unless the task is a classification} */
     default long validationSamples() {
         return 0;
+    }
+
+    /**
+     * {@return what else the evaluation that has just ended says, by name, in the order of {@link TaskKind#scores}; asked for outside a
+     * step}
+     *
+     * @param loss mean loss of the evaluation
+     */
+    default SequencedMap<String, Double> scores(double loss) {
+        return new LinkedHashMap<>();
     }
 
     @Override

@@ -17,6 +17,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -189,10 +190,10 @@ class CheckpointStoreTests {
         for (int step = 1; step <= 6; step++) {
             store.write(step, contents("a"));
         }
-        store.prune(2, OptionalInt.of(3));
+        store.prune(2, OptionalInt.of(3), Set.of());
         assertEquals(List.of(3, 5, 6), steps());
         assertEquals("step-000003\n", Files.readString(store.path().resolve("best")));
-        store.prune(1, OptionalInt.empty());
+        store.prune(1, OptionalInt.empty(), Set.of());
         assertEquals(List.of(6), steps());
         assertFalse(Files.exists(store.path().resolve("best")), "it would name one that is gone");
     }

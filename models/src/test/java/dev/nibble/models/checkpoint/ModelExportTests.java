@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.error.FormatException;
 import dev.nibble.error.NonFiniteException;
@@ -138,7 +137,7 @@ class ModelExportTests {
         Map<String, float[]> values = values(shapes);
         Path out = folder.resolve("hf.safetensors");
         ModelExport export = ModelExport.write(checkpoint(shapes, values), type, Optional.empty(), out);
-        assertTrue(export.huggingFace());
+        assertEquals(Optional.of("Llama"), export.family());
         Set<String> expected = new TreeSet<>();
         try (SafetensorsFile file = SafetensorsFile.open(out)) {
             values.forEach((name, all) -> {
@@ -177,7 +176,7 @@ class ModelExportTests {
         Map<String, float[]> values = values(shapes);
         Path out = folder.resolve("own.safetensors");
         ModelExport export = ModelExport.write(checkpoint(shapes, values), ElementType.F32, Optional.empty(), out);
-        assertFalse(export.huggingFace());
+        assertEquals(Optional.empty(), export.family());
         try (SafetensorsFile file = SafetensorsFile.open(out)) {
             assertEquals(
                     new TreeSet<>(shapes.keySet()), new TreeSet<>(file.tensors().keySet()));

@@ -16,7 +16,7 @@ class ByteTextTests {
     void bundledTextIsLongEnoughForThePreset() {
         ByteText text = ByteText.bundled();
         assertTrue(text.trainLength() > 1_000_000, text.name() + " has " + text.trainLength() + " training bytes");
-        assertEquals(text.trainLength() / 9.0, text.validationLength(), 1.0);
+        assertEquals(text.trainLength() / 9.0, (double) text.validationLength(), 1.0);
     }
 
     @Test
@@ -38,12 +38,32 @@ class ByteTextTests {
     }
 
     @Test
-    void missingFileAndFolderSayWhatTheyAre(@TempDir Path folder) {
+    void missingFileAndEmptyFolderSayWhatTheyAre(@TempDir Path folder) throws IOException {
         Path missing = folder.resolve("missing.txt");
         NibbleException absent = assertThrows(NibbleException.class, () -> ByteText.read(missing));
         assertEquals("text " + missing + " does not exist; check data.path", absent.getMessage());
+        Files.writeString(folder.resolve(".hidden"), "x");
         NibbleException directory = assertThrows(NibbleException.class, () -> ByteText.read(folder));
-        assertEquals("text " + folder + " is a folder, but must be a file", directory.getMessage());
+        assertEquals("text folder " + folder + " holds no file; check data.path", directory.getMessage());
+    }
+
+    @Test
+    void filesOfAFolderFollowEachOtherInTheOrderOfTheirPaths(@TempDir Path folder) throws IOException {
+        Files.createDirectories(folder.resolve("b"));
+        Files.writeString(folder.resolve("b/2"), "two");
+        Files.writeString(folder.resolve("b/1"), ""); // is nowhere
+        Files.writeString(folder.resolve("a.txt"), "one");
+        Files.writeString(folder.resolve("c"), "3");
+        ByteText text = ByteText.read(folder);
+        StringBuilder all = new StringBuilder();
+        for (long i = 0; i < text.length(); i++) {
+            all.append((char) text.token(i));
+        }
+        assertEquals("onetwo3", all.toString());
+        // the same bytes in one file are the same data
+        Path whole = Files.writeString(folder.resolveSibling("whole.txt"), "onetwo3");
+        assertEquals(ByteText.read(whole).hash(), text.hash());
+        Files.delete(whole);
     }
 
     @Test
@@ -51,7 +71,8 @@ class ByteTextTests {
         ByteText text = ByteText.of("short.txt", new byte[1289]);
         NibbleException e = assertThrows(NibbleException.class, () -> text.requireWindows(130));
         assertTrue(e.getMessage().startsWith("text short.txt has 1289 bytes, but needs at least 1300"), e.getMessage());
-        assertEquals(
-                130, ByteText.of("enough", new byte[1300]).requireWindows(130).validationLength());
+        ByteText enough = ByteText.of("enough", new byte[1300]);
+        enough.requireWindows(130);
+        assertEquals(130, enough.validationLength());
     }
 }

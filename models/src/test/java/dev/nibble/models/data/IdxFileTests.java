@@ -7,11 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.error.FormatException;
 import dev.nibble.error.NibbleException;
+import dev.nibble.models.files.HostileFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -124,5 +126,43 @@ class IdxFileTests {
         Path missing = folder.resolve("missing");
         NibbleException absent = assertThrows(NibbleException.class, () -> read(missing));
         assertEquals(missing + " cannot be read: " + missing + " does not exist", absent.getMessage());
+    }
+
+    private int refusals(boolean compressed, int times, long seed) throws IOException {
+        byte[] plain = IdxFiles.idx(IdxFiles.counting(5 * 6), 5, 2, 3);
+        byte[] good = compressed ? IdxFiles.gzip(plain) : plain;
+        return new HostileFile(folder.resolve("x"), good, List.of(), IdxFileTests::read).refusals(times, seed);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void damagedFilesAreReadOrRefused(boolean compressed) throws IOException {
+        int refused = refusals(compressed, 1_000, 1);
+        assertTrue(refused > 500, refused + " of 1000 were refused");
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    @Tag("slow")
+    void damagedFilesAreReadOrRefusedAHundredThousandTimes(boolean compressed) throws IOException {
+        int refused = refusals(compressed, 100_000, 2);
+        assertTrue(refused > 50_000, refused + " of 100000 were refused");
+    }
+
+    @Test
+    void everyTruncationIsRefused() throws IOException {
+        byte[] whole = IdxFiles.idx(IdxFiles.counting(30), 5, 2, 3);
+        for (byte[] form : List.of(whole, IdxFiles.gzip(whole))) {
+            for (int length = 0; length < form.length; length++) {
+                problem(Arrays.copyOf(form, length));
+            }
+        }
+    }
+
+    @Test
+    void compressedFileThatNeverEndsTakesNoMoreThanItsHeaderSays() throws IOException {
+        // 64 MB of zeros in 64 KB, where the header promises 30 bytes
+        byte[] bomb = IdxFiles.gzip(IdxFiles.idx(new byte[1 << 26], 5, 2, 3));
+        assertEquals("has more than 30 bytes after its header, but shape [5, 2, 3] needs no more", problem(bomb));
     }
 }

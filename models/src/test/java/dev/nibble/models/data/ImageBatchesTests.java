@@ -44,7 +44,7 @@ class ImageBatchesTests {
     }
 
     private ImageBatches batches(long seed, int microBatches) {
-        return new ImageBatches(data, seed, BATCH, microBatches, 2);
+        return new ImageBatches(data, seed, BATCH, microBatches, 2, Augmentation.NONE);
     }
 
     private static int[] targets(ImageBatches batches, int steps) {
@@ -81,7 +81,7 @@ class ImageBatchesTests {
         int[] counts = new int[TRAIN]; // place of image 0 in the order of an epoch
         int epochs = 2600;
         for (int epoch = 0; epoch < epochs; epoch++) {
-            ImageBatches one = new ImageBatches(data, epoch, TRAIN, 1, 2);
+            ImageBatches one = new ImageBatches(data, epoch, TRAIN, 1, 2, Augmentation.NONE);
             int[] order = one.training(0, 0).targets();
             counts[
                     IntStream.range(0, TRAIN)
@@ -135,15 +135,15 @@ class ImageBatchesTests {
     @Test
     void imagesOfOneColourBecomeZero() throws IOException {
         write("train", TRAIN, new byte[TRAIN * ROWS * COLS]);
-        ImageBatches dark = new ImageBatches(ImageData.read(folder, 256), 0, BATCH, 1, 2);
+        ImageBatches dark = new ImageBatches(ImageData.read(folder, 256), 0, BATCH, 1, 2, Augmentation.NONE);
         assertArrayEquals(new float[BATCH * ROWS * COLS], dark.training(0, 0).patches());
     }
 
     @Test
     void patchThatDoesNotDivideTheImageIsRefused() {
         assertEquals(6, ImageBatches.tokens(ROWS, COLS, 2));
-        IllegalArgumentException e =
-                assertThrows(IllegalArgumentException.class, () -> new ImageBatches(data, 0, BATCH, 1, 3));
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class, () -> new ImageBatches(data, 0, BATCH, 1, 3, Augmentation.NONE));
         assertEquals("patch is 3, but must divide the sides of the images, 4x6", e.getMessage());
     }
 }

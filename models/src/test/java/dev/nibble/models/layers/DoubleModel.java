@@ -53,6 +53,17 @@ final class DoubleModel {
         return h;
     }
 
+    /** {@return x · Φ(x), by the series of Φ} */
+    static double gelu(double x) {
+        double term = x;
+        double series = x;
+        for (int k = 1; k < 200; k++) {
+            term *= x * x / (2 * k + 1);
+            series += term;
+        }
+        return x * (0.5 + Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI) * series);
+    }
+
     static double[] relu(double[] x) {
         return Arrays.stream(x).map(v -> Math.max(v, 0)).toArray();
     }

@@ -11,9 +11,10 @@ import dev.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class VitGradientTests {
     private static final int IMAGES = 3;
@@ -27,7 +28,9 @@ class VitGradientTests {
     private static final int CLASSES = 3;
     private static final int LAYERS = 2;
 
-    // one block's forward pass: products, two norms, attention, SwiGLU, two residual sums; see LayerGradientTests
+    // one block's forward pass: products, two norms, attention, SwiGLU (or GELU, whose error is less than 3 roundings),
+    // two
+    // residual sums; see LayerGradientTests
     private static final int BLOCK_ROUNDINGS =
             (3 * WIDTH + HIDDEN) + 2 * (2 * WIDTH + 8) + (SIZE + 4 + 2 * TOKENS) + 8 + 2;
     // with the patches, positions, mean, last norm, head and loss; the backward pass has twice as many, and the
@@ -37,8 +40,8 @@ class VitGradientTests {
             3 * (PIXELS + 1 + LAYERS * BLOCK_ROUNDINGS + TOKENS + 1 + 2 * WIDTH + 8 + WIDTH + CLASSES + IMAGES + 8)
                     + IMAGES * TOKENS;
 
-    private static Vit model(LayerFixture fixture, MlpKind mlp) {
-        VitShape shape = new VitShape(PATCH, CLASSES, WIDTH, HEADS, HIDDEN, LAYERS, mlp);
+    private static Vit model(LayerFixture fixture, MlpKind mlp, VitStyle style) {
+        VitShape shape = new VitShape(PATCH, CLASSES, WIDTH, HEADS, HIDDEN, LAYERS, mlp, style, OptionalInt.empty());
         Vit model = new Vit(fixture.backend, shape, TOKENS, 5, layer -> LayerFixture.quantizer("fp32", layer));
         for (Parameter parameter : model.parameters()) { // larger than first weights, so that every gradient counts
             Shape size = parameter.value().shape();
@@ -56,34 +59,61 @@ class VitGradientTests {
         return places;
     }
 
+    /** Y = X · Wᵀ, and a bias if the layer has one. */
+    private static double[] linear(Map<String, double[]> w, String name, double[] x, int in) {
+        double[] y = DoubleModel.linear(x, w.get(name + ".weight"), in);
+        double[] bias = w.getOrDefault(name + ".bias", new double[1]);
+        for (int i = 0; i < y.length; i++) {
+            y[i] += bias[i % bias.length];
+        }
+        return y;
+    }
+
+    /** RMSNorm; LayerNorm, which is that of a row without its mean, if there is a bias. */
+    private static double[] norm(Map<String, double[]> w, String name, double[] x) {
+        double[] weight = w.get(name + ".weight");
+        if (!w.containsKey(name + ".bias")) {
+            return DoubleModel.rmsNorm(x, weight);
+        }
+        double[] centered = x.clone();
+        for (int row = 0; row < x.length; row += WIDTH) {
+            double mean = Arrays.stream(x, row, row + WIDTH).average().orElseThrow();
+            for (int i = 0; i < WIDTH; i++) {
+                centered[row + i] -= mean;
+            }
+        }
+        double[] y = DoubleModel.rmsNorm(centered, weight);
+        for (int i = 0; i < y.length; i++) {
+            y[i] += w.get(name + ".bias")[i % WIDTH];
+        }
+        return y;
+    }
+
     private static double loss(Map<String, double[]> w, double[] patches, int[] targets, MlpKind mlp) {
         double[] x = DoubleModel.add(
-                DoubleModel.linear(patches, w.get("patch.weight"), PIXELS),
-                DoubleModel.embedding(places(), w.get("positions.weight"), WIDTH));
+                linear(w, "patch", patches, PIXELS), DoubleModel.embedding(places(), w.get("positions.weight"), WIDTH));
         for (int block = 0; block < LAYERS; block++) {
             String prefix = "blocks." + block + ".";
-            double[] packed = DoubleModel.linear(
-                    DoubleModel.rmsNorm(x, w.get(prefix + "attn.norm.weight")),
-                    w.get(prefix + "attn.qkv.weight"),
-                    WIDTH);
+            double[] packed = linear(w, prefix + "attn.qkv", norm(w, prefix + "attn.norm", x), WIDTH);
             double[] mixed = DoubleModel.attentionToAll(packed, IMAGES, TOKENS, HEADS, SIZE);
-            x = DoubleModel.add(x, DoubleModel.linear(mixed, w.get(prefix + "attn.out.weight"), WIDTH));
-            double[] normed = DoubleModel.rmsNorm(x, w.get(prefix + "mlp.norm.weight"));
-            double[] hidden = mlp == MlpKind.SWIGLU
-                    ? DoubleModel.swiGlu(DoubleModel.linear(normed, w.get(prefix + "mlp.gateUp.weight"), WIDTH), HIDDEN)
-                    : DoubleModel.relu(DoubleModel.linear(normed, w.get(prefix + "mlp.up.weight"), WIDTH));
-            x = DoubleModel.add(x, DoubleModel.linear(hidden, w.get(prefix + "mlp.down.weight"), HIDDEN));
+            x = DoubleModel.add(x, linear(w, prefix + "attn.out", mixed, WIDTH));
+            double[] raised = linear(w, prefix + "mlp." + mlp.firstLayer(), norm(w, prefix + "mlp.norm", x), WIDTH);
+            double[] hidden = switch (mlp) {
+                case SWIGLU -> DoubleModel.swiGlu(raised, HIDDEN);
+                case RELU -> DoubleModel.relu(raised);
+                case GELU -> Arrays.stream(raised).map(DoubleModel::gelu).toArray();
+            };
+            x = DoubleModel.add(x, linear(w, prefix + "mlp.down", hidden, HIDDEN));
         }
-        double[] mean = DoubleModel.meanRows(x, TOKENS, WIDTH);
-        double[] normed = DoubleModel.rmsNorm(mean, w.get("norm.weight"));
-        return DoubleModel.crossEntropy(DoubleModel.linear(normed, w.get("head.weight"), WIDTH), targets);
+        double[] normed = norm(w, "norm", DoubleModel.meanRows(x, TOKENS, WIDTH));
+        return DoubleModel.crossEntropy(linear(w, "head", normed, WIDTH), targets);
     }
 
     @ParameterizedTest
-    @EnumSource(MlpKind.class)
-    void everyGradientIsTheDerivativeOfTheLoss(MlpKind mlp) {
+    @CsvSource({"SWIGLU,RMS", "RELU,RMS", "GELU,RMS", "GELU,DEIT"})
+    void everyGradientIsTheDerivativeOfTheLoss(MlpKind mlp, VitStyle style) {
         try (LayerFixture fixture = new LayerFixture(31);
-                Vit model = model(fixture, mlp)) {
+                Vit model = model(fixture, mlp, style)) {
             float[] patches = fixture.uniform(IMAGES * TOKENS * PIXELS, 1);
             int[] targets = fixture.tokens(IMAGES, CLASSES);
             double[] exact = LayerFixture.doubles(patches);
@@ -92,7 +122,8 @@ class VitGradientTests {
             float loss = step(fixture, model, patches, targets);
             double expectedLoss = loss(weights, exact, targets, mlp);
             assertEquals(expectedLoss, loss, ROUNDINGS * GradientCheck.UNIT_ROUNDOFF * expectedLoss);
-            assertEquals(3 + 6 * LAYERS + 1, model.parameters().size());
+            int biases = style == VitStyle.DEIT ? 2 + 6 * LAYERS + 1 : 0;
+            assertEquals(3 + 6 * LAYERS + 1 + biases, model.parameters().size());
             for (Parameter parameter : model.parameters()) {
                 double[] expected = GradientCheck.centralDifferences(weights.get(parameter.name()), v -> {
                     Map<String, double[]> changed = new HashMap<>(weights);
@@ -100,7 +131,9 @@ class VitGradientTests {
                     return loss(changed, exact, targets, mlp);
                 });
                 float[] gradient = fixture.gradient(parameter);
-                double worst = GradientCheck.worst(expected, gradient, ROUNDINGS);
+                // LayerNorm and biases add sums over a row and a sum each to a block's path, forward and backward
+                int roundings = ROUNDINGS + (style == VitStyle.DEIT ? 3 * (2 * LAYERS + 1) * (2 * WIDTH + 4) : 0);
+                double worst = GradientCheck.worst(expected, gradient, roundings);
                 assertTrue(worst < 1, parameter.name() + " is off by " + worst + " times the bound");
                 gradient[gradient.length / 2] += 1e-3f; // a wrong gradient must be seen
                 assertTrue(GradientCheck.worst(expected, gradient, ROUNDINGS) > 1, parameter.name());
@@ -127,7 +160,7 @@ class VitGradientTests {
     @Test
     void evaluationGivesTheSameLogitsAndKeepsNothing() {
         try (LayerFixture fixture = new LayerFixture(32);
-                Vit model = model(fixture, MlpKind.RELU);
+                Vit model = model(fixture, MlpKind.RELU, VitStyle.RMS);
                 Tensor patches = fixture.tensor(
                         Shape.of(IMAGES * TOKENS, PIXELS), fixture.uniform(IMAGES * TOKENS * PIXELS, 1));
                 Tensor places = fixture.tensor(places())) {

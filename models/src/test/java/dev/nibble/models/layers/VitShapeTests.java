@@ -2,9 +2,11 @@ package dev.nibble.models.layers;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.spi.LinearLayer;
 import java.util.List;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
 class VitShapeTests {
@@ -75,5 +77,19 @@ class VitShapeTests {
         assertEquals(
                 "model: width is 126, but must be a multiple of 2 x heads = 8, so that each head has an even size",
                 heads.getMessage());
+    }
+
+    @Test
+    void deitHasBiasesAndGelu() {
+        VitShape shape = new VitShape(7, 10, 128, 2, 512, 6, MlpKind.GELU, VitStyle.DEIT, OptionalInt.empty());
+        long block = 4L * 128 * 128 + 2L * 128 * 512 + (3 + 1 + 1) * 128 + 512 + 4 * 128;
+        assertEquals(6 * block + (49 + 1) * 128 + 16 * 128 + 2 * 128 + 129 * 10, shape.parameters(16));
+        assertTrue(shape.summary(16).startsWith("DeiT-style vision transformer, 16 patches"), shape.summary(16));
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class,
+                () -> new VitShape(7, 10, 128, 4, 256, 2, MlpKind.SWIGLU, VitStyle.DEIT, OptionalInt.empty()));
+        assertEquals(
+                "model: style is deit, whose feed-forward layers have GELU, but mlp is swiglu; set model.mlp=gelu",
+                e.getMessage());
     }
 }

@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.nibble.models.data.ByteText;
 import dev.nibble.models.data.TextBatches;
-import dev.nibble.models.layers.Llama;
-import dev.nibble.models.layers.LlamaShape;
+import dev.nibble.models.layers.Decoder;
+import dev.nibble.models.layers.DecoderShape;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.OptionValues;
@@ -41,9 +41,9 @@ class TokenIdsTests {
         byte[] text = new byte[200];
         text[3] = 100;
         try (Backend backend = Plugins.openBackend("reference", BackendOptions.withSeed(1))) {
-            Llama model = new Llama(
+            Decoder model = new Decoder(
                     backend,
-                    new LlamaShape(100, 4, 1, 4, 1, false),
+                    new DecoderShape(100, 4, 1, 4, 1, false),
                     1,
                     layer -> fp32.create(OptionValues.of("fp32", fp32.options(), Map.of()))
                             .linear(layer));

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class LlamaGradientTests {
+class DecoderGradientTests {
     private static final int BATCH = 2;
     private static final int SEQUENCE = 3;
     private static final int TOKENS = BATCH * SEQUENCE;
@@ -32,12 +32,12 @@ class LlamaGradientTests {
     // with the last norm, the head and the loss; the backward pass has twice as many
     private static final int ROUNDINGS = 3 * (LAYERS * BLOCK_ROUNDINGS + 3 * WIDTH + 8 + VOCABULARY + TOKENS + 8);
 
-    private static LlamaShape shape(boolean tied) {
-        return new LlamaShape(VOCABULARY, WIDTH, HEADS, HIDDEN, LAYERS, tied);
+    private static DecoderShape shape(boolean tied) {
+        return new DecoderShape(VOCABULARY, WIDTH, HEADS, HIDDEN, LAYERS, tied);
     }
 
-    private static Llama model(LayerFixture fixture, boolean tied) {
-        Llama model = new Llama(fixture.backend, shape(tied), 5, layer -> LayerFixture.quantizer("fp32", layer));
+    private static Decoder model(LayerFixture fixture, boolean tied) {
+        Decoder model = new Decoder(fixture.backend, shape(tied), 5, layer -> LayerFixture.quantizer("fp32", layer));
         for (Parameter parameter : model.parameters()) { // larger than first weights, so that every gradient counts
             Shape shape = parameter.value().shape();
             float[] values = fixture.uniform(shape.elements(), shape.rank() == 1 ? 1 : Math.sqrt(3.0 / shape.cols()));
@@ -72,7 +72,7 @@ class LlamaGradientTests {
     @ValueSource(booleans = {false, true})
     void everyGradientIsTheDerivativeOfTheLoss(boolean tied) {
         try (LayerFixture fixture = new LayerFixture(21);
-                Llama model = model(fixture, tied)) {
+                Decoder model = model(fixture, tied)) {
             int[] ids = fixture.tokens(TOKENS, VOCABULARY);
             int[] targets = fixture.tokens(TOKENS, VOCABULARY);
             Map<String, double[]> weights = new HashMap<>();
@@ -97,14 +97,14 @@ class LlamaGradientTests {
     }
 
     /** Enqueues a forward and backward pass, adding to the gradients. */
-    private static float step(LayerFixture fixture, Llama model, int[] ids, int[] targets, int batch, float weight) {
+    private static float step(LayerFixture fixture, Decoder model, int[] ids, int[] targets, int batch, float weight) {
         try (Tensor idTensor = fixture.tensor(ids);
                 Tensor targetTensor = fixture.tensor(targets);
                 Tensor loss = fixture.tensor(Shape.of(1), new float[1])) {
             try (StepScope scope = fixture.backend.beginStep(StepContext.train(0, 0.1f));
-                    Tensor logits = model.forward(scope, idTensor, batch)) {
+                    Tensor logits = model.forward(scope, idTensor, idTensor, batch)) {
                 fixture.backend.neural().crossEntropy(scope, logits, targetTensor, loss, weight, true);
-                model.backward(scope, idTensor, logits);
+                model.backward(scope, idTensor, idTensor, logits);
             }
             model.linears().forEach(QuantizedLayer::releaseWeight);
             return fixture.backend.readFloats(loss)[0];
@@ -114,7 +114,7 @@ class LlamaGradientTests {
     @Test
     void halvesOfABatchAddUpToItsGradient() {
         try (LayerFixture fixture = new LayerFixture(22);
-                Llama model = model(fixture, true)) {
+                Decoder model = model(fixture, true)) {
             int[] ids = fixture.tokens(TOKENS, VOCABULARY);
             int[] targets = fixture.tokens(TOKENS, VOCABULARY);
             step(fixture, model, ids, targets, BATCH, 1);
@@ -146,16 +146,16 @@ class LlamaGradientTests {
     @Test
     void evaluationGivesTheSameLogitsAndKeepsNothing() {
         try (LayerFixture fixture = new LayerFixture(23);
-                Llama model = model(fixture, false);
+                Decoder model = model(fixture, false);
                 Tensor ids = fixture.tensor(fixture.tokens(TOKENS, VOCABULARY))) {
             Tensor evaluated;
             Tensor trained;
             try (StepScope scope = fixture.backend.beginStep(StepContext.eval(0))) {
-                evaluated = model.forward(scope, ids, BATCH).share();
+                evaluated = model.forward(scope, ids, ids, BATCH).share();
                 assertEquals(0, fixture.backend.memory().live(MemoryTag.CONTEXT));
             }
             try (StepScope scope = fixture.backend.beginStep(StepContext.train(0, 0.1f))) {
-                trained = model.forward(scope, ids, BATCH).share();
+                trained = model.forward(scope, ids, ids, BATCH).share();
                 assertTrue(fixture.backend.memory().live(MemoryTag.CONTEXT) > 0);
             }
             assertEquals(0, Arrays.compare(fixture.backend.readFloats(evaluated), fixture.backend.readFloats(trained)));

@@ -8,9 +8,9 @@ import dev.nibble.spi.LinearLayer;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-class LlamaShapeTests {
-    private static LlamaShape shape(int layers, boolean tied) {
-        return new LlamaShape(256, 64, 4, 96, layers, tied);
+class DecoderShapeTests {
+    private static DecoderShape shape(int layers, boolean tied) {
+        return new DecoderShape(256, 64, 4, 96, layers, tied);
     }
 
     @Test
@@ -54,11 +54,11 @@ class LlamaShapeTests {
     @Test
     void everyUnfitSizeIsNamed() {
         IllegalArgumentException e =
-                assertThrows(IllegalArgumentException.class, () -> new LlamaShape(256, 0, 4, -1, 1, false));
+                assertThrows(IllegalArgumentException.class, () -> new DecoderShape(256, 0, 4, -1, 1, false));
         assertTrue(e.getMessage().contains("width is 0"), e.getMessage());
         assertTrue(e.getMessage().contains("hidden is -1"), e.getMessage());
         IllegalArgumentException odd =
-                assertThrows(IllegalArgumentException.class, () -> new LlamaShape(256, 60, 4, 8, 1, false));
+                assertThrows(IllegalArgumentException.class, () -> new DecoderShape(256, 60, 4, 8, 1, false));
         assertTrue(odd.getMessage().contains("width is 60, but must be a multiple of 2 x heads = 8"), odd.getMessage());
     }
 }

@@ -1,0 +1,65 @@
+package dev.nibble.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The ladders of this repository, and the one in its documentation. */
+class LadderFilesTests {
+    private static final Path ROOT = Path.of("..");
+    private static final Path LADDERS = ROOT.resolve("bench").resolve("ladders");
+    private static final String FENCE = "```yaml\n";
+
+    @TempDir
+    Path folder;
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cpu.yaml", "gpu.yaml"})
+    void everyMethodHasAControl(String name) {
+        Ladder ladder = LadderReader.read(LADDERS.resolve(name));
+        assertEquals(5, ladder.tasks().size());
+        for (Ladder.Task task : ladder.tasks()) {
+            for (String method : List.of("fp8", "int8-row", "int8-block", "int8-fallback", "int4", "luq")) {
+                task.row(method)
+                        .ifPresent(row -> assertTrue(
+                                task.control(row).isPresent(), method + " of " + task.name() + " has no control"));
+            }
+        }
+    }
+
+    /** Presets, settings and quantizers are right; for the encoder that is known only where its weights are. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cpu.yaml", "gpu.yaml"})
+    void theirTasksCanRun(String name) {
+        Outcome outcome = Outcome.of(
+                "ladder",
+                LADDERS.resolve(name).toString(),
+                "--tasks",
+                "text,outliers,vit,resnet",
+                "--tables",
+                "--json",
+                "--out",
+                folder.toString());
+        assertEquals(0, outcome.status(), outcome.err());
+        assertTrue(outcome.json().get("tasks").isEmpty(), "there are no runs");
+    }
+
+    @Test
+    void documentedOneIsRead() throws IOException {
+        String page = Files.readString(ROOT.resolve("docs").resolve("ladders.md"));
+        int begin = page.indexOf(FENCE) + FENCE.length();
+        Path file =
+                Files.writeString(folder.resolve("example.yaml"), page.substring(begin, page.indexOf("```", begin)));
+        Ladder ladder = LadderReader.read(file);
+        assertEquals(List.of(1L, 2L, 3L), ladder.seeds());
+        assertEquals(3, ladder.tasks().getFirst().rows().size());
+    }
+}

@@ -1,0 +1,66 @@
+package dev.nibble.models.layers;
+
+import dev.nibble.spi.Backend;
+import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.Tensor;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+
+/** A feed-forward layer {@code down · gelu(up · x + b) + c}. What GELU read is kept as the second linear layer wants it. */
+public final class GeluMlp implements Mlp {
+    private final Backend backend;
+    private final Linear up;
+    private final Linear down;
+    private final Deque<Kept> saved = new ArrayDeque<>(); // [rows, hidden] each
+
+    /**
+     * Makes the layer.
+     *
+     * @param up [hidden, width], owned by this layer
+     * @param down [width, hidden], owned by this layer
+     */
+    public GeluMlp(Backend backend, Linear up, Linear down) {
+        this.backend = backend;
+        this.up = up;
+        this.down = down;
+    }
+
+    @Override
+    public List<QuantizedLinear> linears() {
+        return List.of(up.quantized(), down.quantized());
+    }
+
+    @Override
+    public Tensor forward(StepScope scope, Tensor x) {
+        try (Tensor raised = up.forward(scope, x);
+                Tensor hidden = backend.neural().gelu(scope, raised)) {
+            if (scope.context().keepsContext()) {
+                saved.push(Kept.of(backend, scope, down.context(), raised));
+            }
+            return down.forward(scope, hidden);
+        }
+    }
+
+    @Override
+    public Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
+        Tensor gradRaised;
+        try (Kept kept = saved.pop();
+                Tensor raised = kept.tensor(scope);
+                Tensor gradHidden = down.backward(
+                        scope, gradOutput, inner -> backend.neural().gelu(inner, raised))) {
+            gradRaised = backend.neural().geluBackward(scope, gradHidden, raised);
+        }
+        try (gradRaised) {
+            return up.backward(scope, gradRaised, again);
+        }
+    }
+
+    @Override
+    public void close() {
+        saved.forEach(Kept::close);
+        saved.clear();
+        up.close();
+        down.close();
+    }
+}

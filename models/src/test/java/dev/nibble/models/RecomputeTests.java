@@ -1,0 +1,123 @@
+package dev.nibble.models;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.nibble.models.data.IdxFiles;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Blocks that are computed again in the backward pass. */
+class RecomputeTests extends ResumeFixture {
+    private static final int MANY = 20;
+
+    private static RunConfig run(String quantizer) {
+        return config(quantizer)
+                .withSteps(MANY)
+                .withThreads(1)
+                .with("train.evaluateEvery", "0")
+                .with("train.telemetryEvery", "10")
+                .with("data.batch", "2")
+                .with("model.layers", "2");
+    }
+
+    /** Weights, moments, the state of quantizers, losses, norms and telemetry. */
+    private void assertSameBits(RunConfig config) {
+        RunResult kept = train("kept", config, Start.NEW);
+        RunResult again = train("again", config.with("train.recompute", "blocks"), Start.NEW);
+        assertEquals(RunResult.Status.COMPLETED, kept.status(), kept.message());
+        assertEquals(RunResult.Status.COMPLETED, again.status(), again.message());
+        new RunSnapshot(folder.resolve("again"), MANY).assertSameAs(new RunSnapshot(folder.resolve("kept"), MANY));
+        assertEquals(kept.telemetry(), again.telemetry());
+        assertTrue(
+                again.savedActivationBytes() < 0.7 * kept.savedActivationBytes(),
+                again.savedActivationBytes() + " bytes of " + kept.savedActivationBytes());
+        assertTrue(again.peakBytes() < kept.peakBytes());
+        RunMemory memory = again.memory().orElseThrow();
+        assertEquals(memory.forecast().savedActivations(), again.savedActivationBytes(), "predicted");
+        for (RunMemory.Row row : memory.rows()) {
+            row.measured().ifPresent(measured -> {
+                if (!Set.of("peak", "held").contains(row.name())) {
+                    assertEquals(row.predicted(), measured, row.name());
+                }
+            });
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "fp32",
+                "bf16",
+                "luq:hindsight=0.1",
+                "int4",
+                "int8-row",
+                "int8-fallback:block=16",
+                "fp8:scaling=delayed"
+            })
+    void weightsHaveTheSameBitsAndLessIsKept(String quantizer) {
+        assertSameBits(run(quantizer));
+    }
+
+    @Tag("slow")
+    @ParameterizedTest
+    @ValueSource(strings = {"int4", "fp8:scaling=delayed"})
+    void quantizedAttentionToo(String quantizer) {
+        assertSameBits(run(quantizer).with("model.attention", "quantized"));
+    }
+
+    @Test
+    void outliersAreDrawnAgain() {
+        assertSameBits(run("int8-fallback:block=16").with("model.outlierRate", "0.01"));
+    }
+
+    @Test
+    void blocksOfAVisionTransformerToo() throws IOException {
+        Path images = Files.createDirectories(folder.resolve("images"));
+        IdxFiles.writePatterns(images, 100, 40);
+        assertSameBits(new RunConfig(
+                "images",
+                QuantizerChoice.of("luq"),
+                List.of(),
+                "auto",
+                5,
+                MANY,
+                1,
+                false,
+                NonFinitePolicy.STOP,
+                Map.of(
+                        "data.path", images.toString(),
+                        "data.classes", "4",
+                        "data.batch", "16",
+                        "model.patch", "4",
+                        "model.width", "32",
+                        "model.heads", "2",
+                        "model.hidden", "48",
+                        "model.layers", "2")));
+    }
+
+    @Test
+    void aRunMayGoOnWithout() {
+        RunConfig config = run("int8-row");
+        train("whole", config, Start.NEW);
+        train("broken", config.with("train.recompute", "blocks"), Start.NEW, 5);
+        train("broken", config, Start.RESUME);
+        new RunSnapshot(folder.resolve("broken"), MANY).assertSameAs(new RunSnapshot(folder.resolve("whole"), MANY));
+    }
+
+    @Test
+    void anotherValueIsRefused() {
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class, () -> runs.check(run("fp32").with("train.recompute", "layers")));
+        assertTrue(e.getMessage().contains("setting train.recompute is 'layers'"), e.getMessage());
+    }
+}
