@@ -44,8 +44,8 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
     private static final int PACK_LIMIT = 1 << 23;
 
     private static final int LARGEST_PACKED = 1 << 30; // elements; the largest power of two that an array can have
-    // An area: its panels of A, 256 KiB, stay in an L2 cache; its accumulators, 1 MiB, pass through it in order.
-    private static final int AREA_ROWS = 256;
+    // An area: its panels of A, 512 KiB, stay in an L2 cache; its accumulators, 1 MiB, pass through it in order.
+    private static final int AREA_ROWS = 512;
     private static final int AREA_COLUMNS = 1024;
     private static final int SMALLEST_AREA_ROWS = 32;
     private static final int SMALLEST_AREA_COLUMNS = 256;
