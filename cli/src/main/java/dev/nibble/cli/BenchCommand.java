@@ -146,9 +146,7 @@ final class BenchCommand implements Action {
             problems.add("--warm-up is " + warmUp + ", but must be 0 or more");
         }
         for (String name : List.of(backend, baseline)) {
-            if (!name.equals("auto")) {
-                problems.collect(() -> Plugins.backends().get(name).name(), name);
-            }
+            problems.requireBackend(name);
         }
         problems.throwIfAny();
     }

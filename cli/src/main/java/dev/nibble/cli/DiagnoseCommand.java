@@ -101,15 +101,9 @@ final class DiagnoseCommand implements Action {
     @Override
     public Answer run(Terminal terminal, List<String> command) {
         Problems problems = new Problems();
-        if (samples < 1) {
-            problems.add("--samples is " + samples + ", but must be at least 1");
-        }
-        if (top < 1) {
-            problems.add("--top is " + top + ", but must be at least 1");
-        }
-        if (!backend.equals("auto")) {
-            problems.collect(() -> Plugins.backends().get(backend));
-        }
+        problems.requirePositive("--samples", samples);
+        problems.requirePositive("--top", top);
+        problems.requireBackend(backend);
         Optional<Quantizer> other =
                 problems.collect(() -> quantizer.map(DiagnoseCommand::create), Optional.<Quantizer>empty());
         problems.throwIfAny();

@@ -8,7 +8,6 @@ import dev.nibble.models.TextGenerator;
 import dev.nibble.models.TextListener;
 import dev.nibble.models.TokenSampling;
 import dev.nibble.models.checkpoint.Checkpoint;
-import dev.nibble.spi.Plugins;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -122,15 +121,9 @@ final class GenerateCommand implements Action {
     @Override
     public Answer run(Terminal terminal, List<String> command) {
         Problems problems = new Problems();
-        if (tokens < 1) {
-            problems.add("--tokens is " + tokens + ", but must be at least 1");
-        }
-        if (threads < 0) {
-            problems.add("--threads is " + threads + ", but must be 0 (all) or more");
-        }
-        if (!backend.equals("auto")) {
-            problems.collect(() -> Plugins.backends().get(backend));
-        }
+        problems.requirePositive("--tokens", tokens);
+        problems.requireThreads(threads);
+        problems.requireBackend(backend);
         Optional<TokenSampling> sampling =
                 problems.collect(() -> Optional.of(new TokenSampling(temperature, topK, topP, seed)), Optional.empty());
         Optional<QuantizerChoice> choice =

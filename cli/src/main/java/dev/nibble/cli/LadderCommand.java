@@ -111,9 +111,7 @@ final class LadderCommand implements Action {
         Problems problems = new Problems();
         Runs runs = Runs.create();
         Ladder ladder = chosen(LadderReader.read(file), problems);
-        if (jobs < 1) {
-            problems.add("--jobs is " + jobs + ", but must be at least 1");
-        }
+        problems.requirePositive("--jobs", jobs);
         if (!(minutes >= 0)) {
             problems.add("--minutes is " + minutes + ", but must be 0 or more");
         }

@@ -51,15 +51,9 @@ final class PluginOptions {
 
     /** {@return the quantizer} Notes an unknown name or option, an unknown backend, a bad count. */
     Quantizer check(Problems problems) {
-        if (samples < 1) {
-            problems.add("--samples is " + samples + ", but must be at least 1");
-        }
-        if (threads < 0) {
-            problems.add("--threads is " + threads + ", but must be 0 (all) or more");
-        }
-        if (!backend.equals("auto")) {
-            problems.collect(() -> Plugins.backends().get(backend));
-        }
+        problems.requirePositive("--samples", samples);
+        problems.requireThreads(threads);
+        problems.requireBackend(backend);
         return problems.collect(this::createQuantizer, layer -> {
             throw new IllegalStateException("no quantizer for " + layer.site().name());
         });

@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import dev.nibble.spi.Plugins;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
@@ -31,6 +32,27 @@ final class Problems {
         } catch (IllegalArgumentException e) {
             add(e.getMessage());
             return substitute;
+        }
+    }
+
+    /** Checks an option that counts something. */
+    void requirePositive(String option, long value) {
+        if (value < 1) {
+            add(option + " is " + value + ", but must be at least 1");
+        }
+    }
+
+    /** Checks {@code --threads}. */
+    void requireThreads(int threads) {
+        if (threads < 0) {
+            add("--threads is " + threads + ", but must be 0 (all) or more");
+        }
+    }
+
+    /** Checks that a backend is known; {@code auto} always is. */
+    void requireBackend(String name) {
+        if (!name.equals("auto")) {
+            collect(() -> Plugins.backends().get(name));
         }
     }
 

@@ -126,16 +126,12 @@ final class RunOptions {
         RunConfig config = start.withStrict(strict || start.strict());
         if (steps.isPresent()) {
             int wanted = steps.orElseThrow();
-            if (wanted < 1) {
-                problems.add("--steps is " + wanted + ", but must be at least 1");
-            }
+            problems.requirePositive("--steps", wanted);
             config = config.withSteps(Math.max(0, wanted));
         }
         if (threads.isPresent()) {
             int wanted = threads.orElseThrow();
-            if (wanted < 0) {
-                problems.add("--threads is " + wanted + ", but must be 0 (all) or more");
-            }
+            problems.requireThreads(wanted);
             config = config.withThreads(Math.max(0, wanted));
         }
         if (seed.isPresent()) {
