@@ -18,8 +18,8 @@ class StepAllocationTests {
     // A step that made the inputs and outputs of its linear layers anew would allocate all of this, 4.5 MiB, and its
     // weights'
     // gradients are larger. What remains is small: labels, scales, the order of sums, the calls of the library. It is
-    // 27 KiB a
-    // product with fp32, 72 with luq, and more by what the compiler leaves on the heap: less than half of the bound.
+    // 27 KiB a product with fp32, 72 with luq, and more by what the compiler leaves on the heap: less than half of
+    // the bound.
     private static final long BOUND = SHAPE.linears().stream()
                     .mapToLong(layer -> layer.in() + layer.out())
                     .sum()
