@@ -40,13 +40,44 @@ class FolderLockTests {
 
     @Test
     void whatIsLeftBehindIsTakenOver() throws IOException {
-        Files.writeString(file(), "999999999 1");
+        Files.writeString(file(), "999999999");
         try (FolderLock _ = FolderLock.take(folder)) {
             assertThrows(NibbleException.class, () -> FolderLock.take(folder));
         }
         assertFalse(Files.exists(file()));
         Files.writeString(file(), "1");
         ResultFolder.prepare("--out", folder, "nibble train", "run.json"); // nobody's work
+    }
+
+    /** A lock that other processes do not see would pass all tests within one. */
+    @Test
+    @Timeout(60)
+    void otherProcessesFindItLocked() throws IOException, InterruptedException {
+        Path program = Files.writeString(folder.resolve("Taker.java"), """
+            void main(String[] args) throws Exception {
+                var channel = java.nio.channels.FileChannel.open(java.nio.file.Path.of(args[0]),
+                        java.nio.file.StandardOpenOption.WRITE);
+                System.out.println(channel.tryLock() == null ? "locked" : "free");
+            }
+            """);
+        try (FolderLock _ = FolderLock.take(folder)) {
+            assertThrows(NibbleException.class, () -> FolderLock.take(folder));
+            Process taker = java(program);
+            try (BufferedReader lines =
+                    new BufferedReader(new InputStreamReader(taker.getInputStream(), StandardCharsets.UTF_8))) {
+                assertEquals("locked", lines.readLine());
+            }
+            assertTrue(taker.waitFor(30, TimeUnit.SECONDS));
+        }
+    }
+
+    private Process java(Path program) throws IOException {
+        return new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        program.toString(),
+                        file().toString())
+                .redirectError(ProcessBuilder.Redirect.DISCARD)
+                .start();
     }
 
     @Test
@@ -76,18 +107,13 @@ class FolderLockTests {
                 var channel = java.nio.channels.FileChannel.open(java.nio.file.Path.of(args[0]),
                         java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.WRITE);
                 channel.lock();
-                channel.write(java.nio.ByteBuffer.wrap((ProcessHandle.current().pid() + " 1").getBytes()));
+                channel.write(java.nio.ByteBuffer.wrap((ProcessHandle.current().pid() + "").getBytes()));
                 System.out.println("locked");
                 System.out.flush();
                 Thread.sleep(60_000);
             }
             """);
-        Process holder = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        program.toString(),
-                        file().toString())
-                .redirectError(ProcessBuilder.Redirect.DISCARD)
-                .start();
+        Process holder = java(program);
         try (BufferedReader lines =
                 new BufferedReader(new InputStreamReader(holder.getInputStream(), StandardCharsets.UTF_8))) {
             assertEquals("locked", lines.readLine());
