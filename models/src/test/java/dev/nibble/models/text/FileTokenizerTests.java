@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class FileTokenizerTests {
     private static final int MOST = 16; // tokens
@@ -54,6 +54,25 @@ class FileTokenizerTests {
                "vocab": {"!": 0, "a": 1, "b": 2, "ab": 3, "abb": 4, "<s>": 5}, "merges": ["a b", "ab b"]}}
             """;
 
+    /** A chain of all that a normalizer may be, and tokens that look for spaces. */
+    private static final String CHAIN = """
+            {"version": "1.0", "truncation": {"direction": "Left", "max_length": 5, "strategy": "OnlyFirst", "stride": 4},
+             "added_tokens": [{"id": 4, "content": "<s>", "single_word": true, "lstrip": true, "rstrip": true,
+               "normalized": true, "special": true}],
+             "normalizer": {"type": "Sequence", "normalizers": [
+               {"type": "Precompiled", "precompiled_charsmap": "MAP"}, {"type": "NFD"}, {"type": "StripAccents"},
+               {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+               {"type": "Replace", "pattern": {"String": "."}, "content": ""},
+               {"type": "Strip", "strip_left": true, "strip_right": true}, {"type": "Prepend", "prepend": "_"},
+               {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "lowercase": true}]},
+             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Metaspace", "replacement": "_",
+               "prepend_scheme": "first", "split": true}, {"type": "FixedLength", "length": 3}]},
+             "decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"},
+               {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+             "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": false,
+               "vocab": [["<unk>", 0.0], ["_", -1.0], ["e", -2.0], ["_b", -2.5]]}}
+            """.replace("MAP", CharacterMapTests.whole());
+
     @TempDir
     private Path folder;
 
@@ -71,6 +90,18 @@ class FileTokenizerTests {
                 .refusals(times, seed);
     }
 
+    private static List<String> wholeFiles() {
+        return List.of(GOOD, PAIRS, CHAIN);
+    }
+
+    private void assertRefused(String good, String right, String wrong, String problem) throws IOException {
+        assertTrue(good.contains(right), right);
+        Path file = Files.writeString(folder.resolve("tokenizer.json"), good.replace(right, wrong));
+        String message = assertThrows(FormatException.class, () -> FileTokenizer.open(file, MOST))
+                .getMessage();
+        assertTrue(message.startsWith(file + ": ") && message.contains(problem), message);
+    }
+
     @Test
     void textsBecomeTokens() throws IOException {
         Path file = Files.writeString(folder.resolve("tokenizer.json"), GOOD);
@@ -80,15 +111,45 @@ class FileTokenizerTests {
         }
     }
 
+    /** A is e with an accent, which goes; the spaces are one, and the dot goes; what is longer than three is cut. */
+    @Test
+    void chainsOfNormalizersAreRun() throws IOException {
+        Path file = Files.writeString(folder.resolve("tokenizer.json"), CHAIN);
+        try (FileTokenizer tokenizer = FileTokenizer.open(file, MOST)) {
+            assertArrayEquals(
+                    new int[] {1, 2, 3}, tokenizer.encode(" A  b.", MOST).tokens());
+        }
+    }
+
+    /** Each would end the process, some only when a text is met that has what they look for. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "`\"precompiled_charsmap\": \"` | `\"precompiled_charsmap\": \"AAAAAA\", \"x\": \"` | 'precompiled_charsmap' is no Base64",
+                "` {2,}` | `a*` | 'pattern' finds the empty text",
+                "` {2,}` | `(?=b)` | 'pattern' finds the empty text",
+                "`\"String\": \".\"` | `\"String\": \"\"` | 'pattern' finds the empty text",
+                "`\"length\": 3` | `\"length\": 0` | 'length' is 0",
+                "`\"stop\": 0` | `\"stop\": 1` | 'stop' is 1, but must be 0",
+                "`\"content\": \"<s>\"` | `\"content\": \" \\u0301\"` | is normalized, and nothing may be left of it",
+                "`\"content\": \"<s>\"` | `\"content\": \"..\"` | is normalized, and nothing may be left of it",
+                "`\"content\": \"<s>\"` | `\"content\": \" x\"` | and one that begins with a space"
+            })
+    void stepsThatFailInTheLibraryAreRefused(String right, String wrong, String problem) throws IOException {
+        assertRefused(CHAIN, right, wrong, problem);
+    }
+
     @ParameterizedTest(name = "{index}")
-    @ValueSource(strings = {GOOD, PAIRS})
+    @MethodSource("wholeFiles")
     void damagedFilesAreReadOrRefused(String good) throws IOException {
         int refused = refusals(good, 1_000, 1);
         assertTrue(refused > 500, refused + " of 1000 were refused");
     }
 
     @ParameterizedTest(name = "{index}")
-    @ValueSource(strings = {GOOD, PAIRS})
+    @MethodSource("wholeFiles")
     @Tag("slow")
     void damagedFilesAreReadOrRefusedAHundredThousandTimes(String good) throws IOException {
         int refused = refusals(good, 100_000, 2);
@@ -106,11 +167,7 @@ class FileTokenizerTests {
                 "`\"ids\": [0]` | `\"ids\": [0, 1]` | '[CLS]' has 2 ids, but 1 tokens"
             })
     void contradictionsAreRefused(String right, String wrong, String problem) throws IOException {
-        assertTrue(GOOD.contains(right), right);
-        Path file = Files.writeString(folder.resolve("tokenizer.json"), GOOD.replace(right, wrong));
-        String message = assertThrows(FormatException.class, () -> FileTokenizer.open(file, MOST))
-                .getMessage();
-        assertTrue(message.startsWith(file + ": ") && message.contains(problem), message);
+        assertRefused(GOOD, right, wrong, problem);
     }
 
     @Test

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,6 +38,18 @@ class FileVocabularyTests {
             int[] whale = vocabulary.encode("鯨");
             assertEquals("鯨".getBytes(StandardCharsets.UTF_8).length, whale.length);
             assertEquals("\uFFFD", vocabulary.decode(Arrays.asList(whale[0])));
+        }
+    }
+
+    @Test
+    void anAddedTokenOfAKnownNameEndsATextAndNothingElseDoes() throws IOException {
+        Path file = ByteLevelTokenizer.write(folder);
+        try (FileVocabulary vocabulary = FileVocabulary.open(file)) {
+            assertEquals(OptionalInt.of(ByteLevelTokenizer.SIZE - 1), vocabulary.endOfText());
+        }
+        Files.writeString(file, Files.readString(file).replace("<|endoftext|>", "<|padding|>"));
+        try (FileVocabulary vocabulary = FileVocabulary.open(file)) {
+            assertEquals(OptionalInt.empty(), vocabulary.endOfText());
         }
     }
 
