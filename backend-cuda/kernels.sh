@@ -2,12 +2,13 @@
 # Puts the compiled kernels beside the classes. Called by the build in this folder; by hand:
 #
 #   kernels.sh pack      what the build does: packs the compiled kernels of src/main/kernels if they are those of the present
-#                        sources; else compiles, into target/kernels
-#   kernels.sh compile   compiles what has changed, into target/kernels
+#                        sources, or if there is no nvcc; else compiles
+#   kernels.sh compile   compiles what has changed since src/main/kernels was recorded, into target/kernels
 #   kernels.sh record    compiles, and replaces src/main/kernels: after changes of src/main/cuda, before they are committed
 #   kernels.sh hash      prints the hash of the sources
 #
-#   NIBBLE_CUDA_ARCHITECTURES   which to compile (default: "sm_90a compute_80"; "all" adds sm_89, sm_80, compute_89)
+#   NIBBLE_CUDA_ARCHITECTURES   which to compile (default: all, "sm_90a sm_89 sm_80 compute_89 compute_80"): machine code, and
+#                               intermediate forms that the driver compiles for what is newer
 #   NIBBLE_NVCC                 the compiler (default: nvcc on the PATH, then /usr/local/cuda/bin/nvcc)
 set -eu
 cd "$(dirname "$0")"
@@ -15,14 +16,14 @@ cd "$(dirname "$0")"
 sources=src/main/cuda
 recorded=src/main/kernels
 compiled=target/kernels
+known=target/kernels-recorded # unpacked, with the keys of what they were compiled from
 packed=target/classes/dev/nibble/backend/cuda/kernels
-jobs=2
+jobs=$(nproc 2>/dev/null || echo 2)
 
 # Sums keep the order of the plain code: nothing is contracted, flushed or approximated.
 flags='-O3 --fmad=false -prec-div=true -prec-sqrt=true -ftz=false -std=c++17 -I src/main/cuda'
 
-architectures=${NIBBLE_CUDA_ARCHITECTURES:-sm_90a compute_80}
-[ "$architectures" != all ] || architectures='sm_90a sm_89 sm_80 compute_89 compute_80'
+architectures=${NIBBLE_CUDA_ARCHITECTURES:-sm_90a sm_89 sm_80 compute_89 compute_80}
 
 nvcc=${NIBBLE_NVCC:-$(command -v nvcc || true)}
 if [ -z "$nvcc" ] && [ -x /usr/local/cuda/bin/nvcc ]; then
@@ -58,15 +59,17 @@ headers_of() {
   echo "$found"
 }
 
-# A file whose name ends in _sm90a uses what no other architecture has.
+# A file whose name ends in _sm90a uses what no other architecture has; in _sm89, what older ones lack, and sm_90a has better.
 wanted() {
   case $1 in
     *_sm90a.cu) [ "$2" = sm_90a ] ;;
+    *_sm89.cu) [ "${2#*_}" = 89 ] ;;
     *) true ;;
   esac
 }
 
-# One command a line: stamp, output, and the compiler's arguments.
+# Takes what was recorded of the same sources, and prints what is left to compile, one command a line: source, architecture, kind,
+# output and key.
 plan() {
   for file in $(cd "$sources" && ls -- *.cu); do
     # shellcheck disable=SC2046
@@ -77,9 +80,13 @@ plan() {
           compute_*) kind=ptx ;;
           *) kind=cubin ;;
         esac
-        out=$compiled/$architecture/${file%.cu}.$kind
-        if [ ! -f "$out" ] || [ "$(cat "$out.key" 2>/dev/null)" != "$key $flags" ]; then
-          echo "$file $architecture $kind $out $key"
+        name=$architecture/${file%.cu}.$kind
+        if [ -f "$compiled/$name" ] && [ "$(cat "$compiled/$name.key" 2>/dev/null)" = "$key $flags" ]; then
+          :
+        elif [ "$(cat "$known/$name.key" 2>/dev/null)" = "$key $flags" ]; then
+          cp -p "$known/$name" "$known/$name.key" "$compiled/$architecture/"
+        else
+          echo "$file $architecture $kind $compiled/$name $key"
         fi
       fi
     done
@@ -101,6 +108,10 @@ compile() {
   for architecture in $architectures; do
     mkdir -p "$compiled/$architecture"
   done
+  if ! cmp -s "$recorded/sources.sha256" "$known/sources.sha256"; then
+    unpack "$known"
+    cp "$recorded/sources.sha256" "$known/"
+  fi
   plan | xargs -r -P "$jobs" -L 1 ./kernels.sh one
   # what a source was deleted for
   for out in "$compiled"/*/*.ptx "$compiled"/*/*.cubin; do
@@ -111,32 +122,41 @@ compile() {
   done
 }
 
-# What was compiled for another architecture some time ago stays behind.
+# What was compiled for another architecture some time ago stays behind. Further arguments: endings of names that are copied, too.
 copy() {
-  rm -rf "$2"
+  from=$1
+  to=$2
+  shift 2
+  rm -rf "$to"
   for architecture in $architectures; do
-    mkdir -p "$2/$architecture"
-    for image in "$1/$architecture"/*.ptx "$1/$architecture"/*.cubin; do
-      [ ! -f "$image" ] || cp -p "$image" "$2/$architecture/"
+    mkdir -p "$to/$architecture"
+    for end in ptx cubin "$@"; do
+      for file in "$from/$architecture"/*."$end"; do
+        [ ! -f "$file" ] || cp -p "$file" "$to/$architecture/"
+      done
     done
   done
 }
 
+# Unpacks what was recorded. Further arguments: tar's.
 unpack() {
-  rm -rf "$packed"
-  mkdir -p "$packed"
-  tar -xJf "$recorded/kernels.tar.xz" -C "$packed"
+  to=$1
+  shift
+  rm -rf "$to"
+  mkdir -p "$to"
+  tar -xJf "$recorded/kernels.tar.xz" -C "$to" "$@"
 }
 
 pack() {
   if [ "$(cat "$recorded/sources.sha256" 2>/dev/null)" = "$(source_hash)" ] && [ -z "${NIBBLE_CUDA_ARCHITECTURES:-}" ]; then
-    unpack
+    [ -n "$nvcc" ] || echo 'kernels.sh: no nvcc was found, so the recorded kernels are packed, which are those of the present sources'
+    unpack "$packed" --exclude='*.key'
   elif [ -n "$nvcc" ]; then
     compile
     copy "$compiled" "$packed"
   else
     echo 'kernels.sh: no nvcc was found, so the recorded kernels are packed, which are not those of the present sources' >&2
-    unpack
+    unpack "$packed" --exclude='*.key'
   fi
 }
 
@@ -144,7 +164,7 @@ pack() {
 record() {
   compile
   staged=target/recorded
-  copy "$compiled" "$staged"
+  copy "$compiled" "$staged" key
   mkdir -p "$recorded"
   (cd "$staged" && tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -c -- *) | xz -9e >"$recorded/kernels.tar.xz"
   source_hash >"$recorded/sources.sha256"

@@ -7,8 +7,7 @@
 #
 #     parity       the tests of the backend
 #     memory       the same with poisoned memory and bytes behind each tensor that nobody may write
-#     ptx          the backend's contract with kernels that the driver compiles, of each intermediate form in the bundle: a
-#                  bundle made with NIBBLE_CUDA_ARCHITECTURES=all has compute_89 besides compute_80
+#     ptx          the backend's contract, and products of floats, with kernels that the driver compiles, of each intermediate form
 #     conformance  every quantizer: steps compared with the CPU's operation by operation, losses, options, faults
 #     sanitizer    memcheck, racecheck and synccheck of all kernels on small shapes
 #     command      one command, started as ./nibble does
@@ -18,7 +17,8 @@
 # benchmarks.json, which belong into bench/results/<device>; they fail if a product, a pass of attention or a step misses its floor, and
 # mark rows of quantization that do.
 #
-# Results go to $OUT, or target/gpu-results. Exit status: 0, or 1 if any part failed; each says so in the last lines.
+# Results go to $OUT, or target/gpu-results; proof.md among them tells what ran, and belongs into bench/results/<device>, too. Exit
+# status: 0, or 1 if any part failed; each says so in the last lines.
 set -eu
 root=$(CDPATH='' cd -P "$(dirname "$0")/../.." && pwd -P)
 cd "$root"
@@ -39,15 +39,18 @@ if [ "${1:-}" = --only ]; then
   esac
 fi
 
-# Leaves native libraries out of a jar of which nothing runs here but the command line asks for its module.
-without_natives() {
+# Stores what is in a jar as it is, since files that are compressed together take much less; without the native libraries of a jar of
+# which nothing runs here but the command line asks for its module.
+store() {
   content=$root/target/gpu-jar
   rm -rf "$content"
   mkdir -p "$content"
   (cd "$content" && "$JAVA_HOME/bin/jar" -xf "$1")
   mv "$content/META-INF/MANIFEST.MF" "$root/target/gpu-jar.manifest"
-  rm -rf "$content/native"
-  "$JAVA_HOME/bin/jar" -cfm "$1" "$root/target/gpu-jar.manifest" -C "$content" .
+  case $1 in
+    */tokenizers-*) rm -rf "$content/native" ;;
+  esac
+  "$JAVA_HOME/bin/jar" -c0fm "$1" "$root/target/gpu-jar.manifest" -C "$content" .
   rm -rf "$content" "$root/target/gpu-jar.manifest"
 }
 
@@ -61,8 +64,10 @@ bundle() {
   ./mvnw -q -B -ntp dependency:copy -N -DoutputDirectory="$folder/test" \
     -Dartifact=org.junit.platform:junit-platform-console-standalone:$junit
   cp cli/target/app/lib/*.jar "$folder/lib/"
-  without_natives "$folder"/lib/tokenizers-*.jar
   cp testkit/target/nibble-testkit-*.jar "$folder/test/"
+  for jar in "$folder"/lib/*.jar "$folder"/test/*.jar; do
+    store "$jar"
+  done
   cp -r backend-cuda/target/test-classes "$folder/test/classes"
   mkdir -p "$folder/test/classes/dev/nibble"
   cp -r bench/target/test-classes/dev/nibble/conformance "$folder/test/classes/dev/nibble/"
@@ -97,7 +102,7 @@ backend=dev.nibble.backend.cuda
 failed=''
 wrapper=''
 # all but what looks at the repository, the longest first
-long='CudaGemmTests CudaQuantizeTests CudaQuantizeExtentTests CudaQuantizeLaunchTests CudaContractTests CudaRepeatTests LaunchTapeTests'
+long='CudaGemmTests CudaHalfProductTests CudaFp8CodeTests CudaQuantizeTests CudaQuantizeExtentTests CudaQuantizeLaunchTests CudaContractTests CudaRepeatTests LaunchTapeTests'
 all="$long $(cd "$unpacked/test/classes/dev/nibble/backend/cuda" && ls -- *Tests.class | sed 's/[.]class$//' |
   grep -v -x -e KernelImagesTests $(printf -- '-e %s ' $long))"
 
@@ -109,13 +114,36 @@ run() {
     return
   fi
   echo "run.sh: $name"
+  verdict=passed
+  began=$(date +%s)
   if "$@" >"$results/$name.log" 2>&1; then
     tail -n 6 "$results/$name.log"
   else
+    verdict=FAILED
     grep -e '✘' -e '=> ' -e '^=========  *\(Error\|Invalid\|Barrier\|Race\)' "$results/$name.log" | cut -c 1-400 | head -n 40
     tail -n 20 "$results/$name.log"
     failed="$failed $name"
   fi
+  tests=$(awk '/^\[ .* tests successful/ { passed += $2 } /^\[ .* tests failed/ { lost += $2 } END { print passed + 0 " | " lost + 0 }' \
+    "$results/$name.log")
+  echo "| $name | $verdict | $tests | $(($(date +%s) - began)) |" >>"$results/proof.md"
+}
+
+# What ran here, of which sources: a page for bench/results/<device>.
+proof() {
+  cat >"$results/proof.md" <<EOF
+# What ran on the GPU
+
+What each part proves stands in docs/gpu-proof.md. A test counts once in each part that runs it; \`command\` and \`benchmarks\` have none.
+
+- command: \`bench/gpu/run.sh\`
+- device: $device
+- date: $(date +%F)
+- SHA-256 of backend-cuda/src/main/cuda: $(cat "$unpacked/sources.sha256")
+
+| part | result | tests passed | failed | seconds |
+|---|---|---|---|---|
+EOF
 }
 
 # Runs tests in a JVM of their own: after a fault of a kernel the driver refuses all work of its process. No test may be skipped,
@@ -189,9 +217,11 @@ intermediates() {
   passed=0
   for form in compute_80 compute_89; do
     if grep -q "$form" "$unpacked/architectures"; then
-      tests "ptx-$form" $backend "-Dnibble.cuda.images=$form" -- CudaContractTests CudaCodecTests || passed=1
+      tests "ptx-$form" $backend "-Dnibble.cuda.images=$form" -- CudaContractTests CudaCodecTests CudaHalfProductTests CudaFp8CodeTests ||
+        passed=1
     else
-      echo "run.sh: this bundle has no $form; one that is made with NIBBLE_CUDA_ARCHITECTURES=all has"
+      echo "run.sh: this bundle has no $form"
+      passed=1
     fi
   done
   return $passed
@@ -203,12 +233,12 @@ intermediates() {
 sanitizer() {
   rm -rf "$results/kernels"
   left_out=''
-  for kernel in gemm_int8 gemm_bf16 gemm_fp16 gemm_e4m3 gemm_e5m2 attention_bf16 cross_entropy_long_rows; do
+  for kernel in gemm_int8 gemm_bf16 gemm_fp16 gemm_e4m3 gemm_e5m2 gemm_mma attention_bf16 cross_entropy_long_rows; do
     left_out="$left_out --kernel-name-exclude kns=$kernel"
   done
   quick=''
-  for method in normalizes activates worksOnRows attends weighsKeys measuresLosses movesAndAdds unfoldsAndFolds normalizesBatches \
-    updatesWeights updatesWeightsByEveryRule runsStatePrograms packsWhatIsKept transformsAndLearnsSteps absentBlocksAddNothing; do
+  for method in normalizes activates worksOnRows attends goesOnWithSequences weighsKeys measuresLosses movesAndAdds unfoldsAndFolds normalizesBatches \
+    updatesWeights updatesWeightsByEveryRule movesAveragesOfWeights runsStatePrograms packsWhatIsKept transformsAndLearnsSteps absentBlocksAddNothing; do
     quick="$quick -m $backend.CudaContractTests#$method"
   done
   small="-Dnibble.cuda.arena=false -Dnibble.test.repeats=2"
@@ -286,6 +316,7 @@ benchmarks() {
 
 device=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit --format=csv,noheader 2>/dev/null || true)
 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv 2>&1 || failed="$failed nvidia-smi"
+proof
 # shellcheck disable=SC2086 # class names hold no blanks
 run parity tests parity $backend -- $all
 # shellcheck disable=SC2086

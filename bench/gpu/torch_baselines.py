@@ -9,8 +9,9 @@ Prints lines NAME=MILLISECONDS, each the median of several measurements:
     step.MODEL.bf16       training step, torch.compile, all of it BF16, fused AdamW
     step.MODEL.mixed      the same with FP32 parameters and moments under BF16 autocast
     step.MODEL.eager      the first without torch.compile; only if asked for
+    graph.MODEL.KIND      the same step replayed from one CUDA graph: forward, backward, AdamW
 
-and first a line each for torch, cuda and device. What is compared with a floor comes first; a step that would probably not end within
+and first a line each for torch, cuda and device. Where a step cannot be captured, uncaptured.MODEL.KIND tells why. What is compared with a floor comes first; a step that would probably not end within
 SECONDS, going by the longest so far, is left out, and a comment says so.
 """
 import argparse
@@ -115,7 +116,31 @@ class Decoder(torch.nn.Module):
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
+def captured(forward, optimizer):
+    """A graph of one step. Gradients are absent when it is captured, so that each replay writes them, and adds to none."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(2):
+            optimizer.zero_grad(set_to_none=True)
+            forward().backward()
+            optimizer.step()
+    torch.cuda.current_stream().wait_stream(side)
+    optimizer.zero_grad(set_to_none=True)
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        forward().backward()
+        optimizer.step()
+    for _ in range(2):
+        graph.replay()
+    torch.cuda.synchronize()
+    return graph
+
+
 def step(name, kind, steps=4, repeats=3):
+    """Prints what a step takes, launched kernel by kernel and from a graph."""
     layers, width, heads, hidden, vocabulary, batch, tokens = MODELS[name]
     torch._dynamo.reset()
     torch.cuda.empty_cache()
@@ -126,22 +151,32 @@ def step(name, kind, steps=4, repeats=3):
         targets = torch.randint(0, vocabulary, (batch, tokens))
     if kind != "mixed":
         model = model.bfloat16()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True, capturable=True)
     compiled = model if kind == "eager" else torch.compile(model)
     context = torch.autocast("cuda", torch.bfloat16) if kind == "mixed" else contextlib.nullcontext()
 
-    def one():
+    def forward():
         with context:
-            loss = compiled(ids, targets)
-        loss.backward()
+            return compiled(ids, targets)
+
+    def one():
+        forward().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def median(work):
+        return statistics.median(elapsed(lambda: [work() for _ in range(steps)], steps) for _ in range(repeats))
 
     for _ in range(4):
         one()
     torch.cuda.synchronize()
-    millis = statistics.median(elapsed(lambda: [one() for _ in range(steps)], steps) for _ in range(repeats))
-    return millis, torch.cuda.max_memory_allocated()
+    print(f"step.{name}.{kind}={median(one):.3f}", flush=True)
+    print(f"memory.{name}.{kind}={torch.cuda.max_memory_allocated()}", flush=True)
+    try:
+        graph = captured(forward, optimizer)
+        print(f"graph.{name}.{kind}={median(graph.replay):.3f}", flush=True)
+    except RuntimeError as failure:
+        print(f"uncaptured.{name}.{kind}={str(failure).splitlines()[0]}", flush=True)
 
 
 def main():
@@ -164,10 +199,9 @@ def main():
             if start - begin + longest > options.seconds:
                 print(f"# no time for {name} {kind}", flush=True)
                 continue
-            millis, peak = step(name, kind)
+            step(name, kind)
             seconds = time.time() - start
             longest = max(longest, seconds)
-            print(f"step.{name}.{kind}={millis:.3f}\nmemory.{name}.{kind}={peak}", flush=True)
             print(f"seconds.{name}.{kind}={seconds:.1f}", flush=True)
 
 

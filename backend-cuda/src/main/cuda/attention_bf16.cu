@@ -6,6 +6,7 @@
 // exchanged within a row so that ldmatrix meets no bank conflict.
 #include "async.cuh"
 #include "attention.cuh"
+#include "tensor_core.cuh"
 
 namespace {
 
@@ -52,13 +53,6 @@ __device__ __forceinline__ void matrices_transposed(uint32_t (&r)[4], const Bf16
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(shared_address(at)));
-}
-
-// c += a * b, 16 x 16 times 16 x 8
-__device__ __forceinline__ void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // Left operand: rows first .. first + 15, features 16k .. 16k + 15.
@@ -164,8 +158,8 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
                     right<D>(b, nowK, 16 * n, d);
 #pragma unroll
                     for (int m = 0; m < TILES; m++) {
-                        multiply(s[m][2 * n], q[m][d], b[0], b[1]);
-                        multiply(s[m][2 * n + 1], q[m][d], b[2], b[3]);
+                        multiply_bf16(s[m][2 * n], q[m][d], b[0], b[1]);
+                        multiply_bf16(s[m][2 * n + 1], q[m][d], b[2], b[3]);
                     }
                 }
             }
@@ -234,8 +228,8 @@ __device__ void forward(const Bf16* qkv, float* out, float* logs, const Attentio
                     right_transposed<D>(b, nowV, 16 * n, d);
 #pragma unroll
                     for (int m = 0; m < TILES; m++) {
-                        multiply(o[m][2 * d], p[m], b[0], b[1]);
-                        multiply(o[m][2 * d + 1], p[m], b[2], b[3]);
+                        multiply_bf16(o[m][2 * d], p[m], b[0], b[1]);
+                        multiply_bf16(o[m][2 * d + 1], p[m], b[2], b[3]);
                     }
                 }
             }
@@ -333,11 +327,11 @@ __device__ void backward_queries(
                 for (int n = 0; n < KEYS / 16; n++) {
                     uint32_t b[4];
                     right<D>(b, nowK, 16 * n, d);
-                    multiply(s[2 * n], q[d], b[0], b[1]);
-                    multiply(s[2 * n + 1], q[d], b[2], b[3]);
+                    multiply_bf16(s[2 * n], q[d], b[0], b[1]);
+                    multiply_bf16(s[2 * n + 1], q[d], b[2], b[3]);
                     right<D>(b, nowV, 16 * n, d);
-                    multiply(dp[2 * n], g[d], b[0], b[1]);
-                    multiply(dp[2 * n + 1], g[d], b[2], b[3]);
+                    multiply_bf16(dp[2 * n], g[d], b[0], b[1]);
+                    multiply_bf16(dp[2 * n + 1], g[d], b[2], b[3]);
                 }
             }
             int firstKey = i * KEYS;
@@ -363,8 +357,8 @@ __device__ void backward_queries(
                 for (int d = 0; d < D / 16; d++) {
                     uint32_t b[4];
                     right_transposed<D>(b, nowK, 16 * n, d);
-                    multiply(dq[2 * d], ds, b[0], b[1]);
-                    multiply(dq[2 * d + 1], ds, b[2], b[3]);
+                    multiply_bf16(dq[2 * d], ds, b[0], b[1]);
+                    multiply_bf16(dq[2 * d + 1], ds, b[2], b[3]);
                 }
             }
         }
@@ -460,11 +454,11 @@ __device__ void backward_keys(
                 for (int n = 0; n < QUERIES / 16; n++) {
                     uint32_t b[4];
                     right<D>(b, nowQ, 16 * n, d);
-                    multiply(s[2 * n], k[HELD ? d : 0], b[0], b[1]);
-                    multiply(s[2 * n + 1], k[HELD ? d : 0], b[2], b[3]);
+                    multiply_bf16(s[2 * n], k[HELD ? d : 0], b[0], b[1]);
+                    multiply_bf16(s[2 * n + 1], k[HELD ? d : 0], b[2], b[3]);
                     right<D>(b, nowDy, 16 * n, d);
-                    multiply(dp[2 * n], v[HELD ? d : 0], b[0], b[1]);
-                    multiply(dp[2 * n + 1], v[HELD ? d : 0], b[2], b[3]);
+                    multiply_bf16(dp[2 * n], v[HELD ? d : 0], b[0], b[1]);
+                    multiply_bf16(dp[2 * n + 1], v[HELD ? d : 0], b[2], b[3]);
                 }
             }
             int firstQuery = from + i * QUERIES;
@@ -500,11 +494,11 @@ __device__ void backward_keys(
                 for (int d = 0; d < D / 16; d++) {
                     uint32_t b[4];
                     right_transposed<D>(b, nowDy, 16 * n, d);
-                    multiply(dv[2 * d], p, b[0], b[1]);
-                    multiply(dv[2 * d + 1], p, b[2], b[3]);
+                    multiply_bf16(dv[2 * d], p, b[0], b[1]);
+                    multiply_bf16(dv[2 * d + 1], p, b[2], b[3]);
                     right_transposed<D>(b, nowQ, 16 * n, d);
-                    multiply(dk[2 * d], ds, b[0], b[1]);
-                    multiply(dk[2 * d + 1], ds, b[2], b[3]);
+                    multiply_bf16(dk[2 * d], ds, b[0], b[1]);
+                    multiply_bf16(dk[2 * d + 1], ds, b[2], b[3]);
                 }
             }
         }

@@ -31,7 +31,7 @@ __device__ __forceinline__ float negative_infinity() { return __int_as_float(0xf
 } // namespace
 
 // losses[row] = max + log(sum) - logits[row, target], FP64, sum = LaneSum of exp(logit - max); with gradient 1, logits become
-// (p * (1 / sum)) * factor, p * (1 / sum) less 1 at the target, factor = weight / rows. A target outside 0..vocabulary-1 makes
+// (p * (1 / sum)) * factor, p * (1 / sum) less 1 at the target, factor = weight / tokens. A target outside 0..vocabulary-1 makes
 // the loss NaN. A block works on rows; tile floats of shared memory hold exp(logit - max), of the whole row where tile >=
 // vocabulary. tile is a multiple of 16.
 extern "C" __global__ void __launch_bounds__(1024) cross_entropy_rows(
@@ -113,9 +113,10 @@ extern "C" __global__ void __launch_bounds__(1024) cross_entropy_rows(
     }
 }
 
-// loss[0] += (float) (sum * weight / rows): rows of a chunk of 64, then chunks, ascending in FP64. One block; partials: [chunks].
+// loss[0] += (float) (sum * weight / tokens): rows of a chunk of 64, then chunks, ascending in FP64. One block; partials: [chunks].
+// The rows are some of the tokens, or all of them.
 extern "C" __global__ void __launch_bounds__(1024) cross_entropy_mean(
-    const double* __restrict__ losses, double* partials, float* loss, long long rows, float weight) {
+    const double* __restrict__ losses, double* partials, float* loss, long long rows, long long tokens, float weight) {
     long long chunks = (rows + CHUNK_ROWS - 1) / CHUNK_ROWS;
     for (long long chunk = threadIdx.x; chunk < chunks; chunk += blockDim.x) {
         long long end = min(rows, (chunk + 1) * CHUNK_ROWS);
@@ -133,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(1024) cross_entropy_mean(
         for (long long chunk = 0; chunk < chunks; chunk++) {
             sum = __dadd_rn(sum, partials[chunk]);
         }
-        float mean = (float)__ddiv_rn(__dmul_rn(sum, (double)weight), (double)rows);
+        float mean = (float)__ddiv_rn(__dmul_rn(sum, (double)weight), (double)tokens);
         loss[0] = __fadd_rn(loss[0], mean);
     }
 }

@@ -66,50 +66,37 @@ static __device__ __forceinline__ float lanesum_block(long long length, Term ter
 
 #define NIBBLE_NEAR 4096 // floats that a block brings near at once; a multiple of 16 * NIBBLE_LANES
 
-// The sums of COUNT arrays of n floats, one or two, by a block of THREADS threads: all bring them into shared memory, the next ones
-// while half warp h adds those of x[h]; its threads get the sum. All threads must come here. What is added beyond the last element
-// is +0, which changes no sum that began with +0. near: room for COUNT * (NEAR + NIBBLE_LANES) floats; the second array begins in
-// another bank.
-template <int COUNT, int THREADS, int NEAR = NIBBLE_NEAR>
-static __device__ __forceinline__ float lanesum_near(const float* const (&x)[COUNT], long long n, float* near) {
-    constexpr int EACH = (NEAR + THREADS - 1) / THREADS;
-    int half = threadIdx.x / NIBBLE_LANES;
-    int lane = threadIdx.x & (NIBBLE_LANES - 1);
-    float coming[COUNT][EACH];
+// The sum of n floats by a block of THREADS threads: all bring them into shared memory, the next ones while the first half warp adds;
+// its threads get the sum. All threads must come here. What is added beyond the last element is +0, which changes no sum that began
+// with +0. near: room for NIBBLE_NEAR floats.
+template <int THREADS>
+static __device__ __forceinline__ float lanesum_near(const float* x, long long n, float* near) {
+    constexpr int EACH = NIBBLE_NEAR / THREADS;
+    float coming[EACH];
     auto ask = [&](long long from) {
 #pragma unroll
-        for (int array = 0; array < COUNT; array++) {
-#pragma unroll
-            for (int i = 0; i < EACH; i++) {
-                int place = i * THREADS + threadIdx.x;
-                coming[array][i] = place < NEAR && from + place < n ? x[array][from + place] : 0.0f;
-            }
+        for (int i = 0; i < EACH; i++) {
+            long long place = from + i * THREADS + threadIdx.x;
+            coming[i] = place < n ? x[place] : 0.0f;
         }
     };
     ask(0);
     float partial = 0.0f;
-    for (long long from = 0; from < n; from += NEAR) {
-        int count = (int)min((long long)NEAR, n - from);
+    for (long long from = 0; from < n; from += NIBBLE_NEAR) {
+        int count = (int)min((long long)NIBBLE_NEAR, n - from);
         __syncthreads();
 #pragma unroll
-        for (int array = 0; array < COUNT; array++) {
-#pragma unroll
-            for (int i = 0; i < EACH; i++) {
-                int place = i * THREADS + threadIdx.x;
-                if (place < NEAR) {
-                    near[array * (NEAR + NIBBLE_LANES) + place] = coming[array][i];
-                }
-            }
+        for (int i = 0; i < EACH; i++) {
+            near[i * THREADS + threadIdx.x] = coming[i];
         }
         __syncthreads();
-        ask(from + NEAR);
-        if (half < COUNT) {
-            const float* own = near + half * (NEAR + NIBBLE_LANES) + lane;
-            for (int at = 0; at < count; at += 16 * NIBBLE_LANES) {
+        ask(from + NIBBLE_NEAR);
+        if (threadIdx.x < NIBBLE_LANES) {
+            for (int at = threadIdx.x; at < count; at += 16 * NIBBLE_LANES) {
                 float v[16];
 #pragma unroll
                 for (int i = 0; i < 16; i++) {
-                    v[i] = own[at + i * NIBBLE_LANES];
+                    v[i] = near[at + i * NIBBLE_LANES];
                 }
 #pragma unroll
                 for (int i = 0; i < 16; i++) {

@@ -36,8 +36,8 @@ extern "C" __global__ void __launch_bounds__(256) straight_through(
 // stepGradient += (LaneSum of the rows' sums) * gain. One block.
 extern "C" __global__ void __launch_bounds__(FINISH_THREADS) step_gradient(
     const float* sums, long long rows, float gain, float* stepGradient) {
-    __shared__ float near[NIBBLE_NEAR + NIBBLE_LANES];
-    float sum = lanesum_near<1, FINISH_THREADS>({sums}, rows, near);
+    __shared__ float near[NIBBLE_NEAR];
+    float sum = lanesum_near<FINISH_THREADS>(sums, rows, near);
     if (threadIdx.x == 0) {
         *stepGradient = __fadd_rn(*stepGradient, __fmul_rn(sum, gain));
     }
@@ -77,8 +77,8 @@ extern "C" __global__ void __launch_bounds__(256) search_magnitudes(
 // The first step of a matrix, from its rows' sums: {scale, multiplier, divisor}. One block.
 extern "C" __global__ void __launch_bounds__(FINISH_THREADS) search_step(
     const float* sums, const uint32_t* amax, long long rows, long long cols, float top, float* step) {
-    __shared__ float near[NIBBLE_NEAR + NIBBLE_LANES];
-    float sum = lanesum_near<1, FINISH_THREADS>({sums}, rows, near);
+    __shared__ float near[NIBBLE_NEAR];
+    float sum = lanesum_near<FINISH_THREADS>(sums, rows, near);
     if (threadIdx.x == 0) {
         float mean = __fdiv_rn(sum, __ll2float_rn(rows * cols));
         GroupScale scale = mean_magnitude_scale(top, amax_of_bits(*amax), mean);
@@ -114,8 +114,8 @@ extern "C" __global__ void __launch_bounds__(256) search_errors(
 
 // error = LaneSum of the rows' sums. One block.
 extern "C" __global__ void __launch_bounds__(FINISH_THREADS) search_error(const float* sums, long long rows, float* error) {
-    __shared__ float near[NIBBLE_NEAR + NIBBLE_LANES];
-    float sum = lanesum_near<1, FINISH_THREADS>({sums}, rows, near);
+    __shared__ float near[NIBBLE_NEAR];
+    float sum = lanesum_near<FINISH_THREADS>(sums, rows, near);
     if (threadIdx.x == 0) {
         *error = sum;
     }

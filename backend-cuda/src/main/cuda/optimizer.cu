@@ -1,11 +1,12 @@
-// The norm of all gradients, the control vector, and AdamW (dev.nibble.reference.ReferenceGradientNorm, ReferenceOptimizer,
-// ReferenceAdamW). Learning rate, clip, updates and whether the step is skipped are read on the device. Each kernel takes several
+// The norm of all gradients, the control vector, AdamW, and averages of weights (dev.nibble.reference.ReferenceGradientNorm,
+// ReferenceOptimizer, ReferenceAdamW). Learning rate, clip, updates and whether the step is skipped are read on the device. Each kernel takes several
 // tensors in one launch: the tables are parameters.
 #include "common.cuh"
 
 #define CHUNK 4096        // elements of a partial sum of squares, and of a block's part of an update
 #define SQUARES_TENSORS 120
 #define UPDATE_TENSORS 56
+#define AVERAGE_TENSORS 120
 
 // dev.nibble.spi.Control
 enum { GRADIENT_NORM, CLIP, SKIPPED, UPDATES, LEARNING_RATE };
@@ -35,6 +36,18 @@ struct UpdateTable {
     long long count;
     long long chunks;
     UpdateTensor tensors[UPDATE_TENSORS];
+};
+
+struct AverageTensor {
+    float* average;
+    const float* value;
+    long long elements;
+    long long firstChunk; // of the launch
+};
+struct AverageTable {
+    long long count;
+    long long chunks;
+    AverageTensor tensors[AVERAGE_TENSORS];
 };
 
 namespace {
@@ -211,6 +224,36 @@ extern "C" __global__ void __launch_bounds__(256) adamw(
         }
         for (int i = count / 4 * 4 + threadIdx.x; i < count; i += blockDim.x) {
             update(parameter[i], gradient[i], first[i], second[i]);
+        }
+    }
+}
+
+// share = 1 - min(decay, (1 + t) / (10 + t)) with t updates; average = fma(share, value - average, average). A block works on chunks of
+// 4096 elements.
+extern "C" __global__ void __launch_bounds__(256) averages(
+    const __grid_constant__ AverageTable table, const float* __restrict__ control, float decay) {
+    if (control[SKIPPED] != 0.0f) {
+        return;
+    }
+    float updates = control[UPDATES];
+    float most = __fdiv_rn(__fadd_rn(1.0f, updates), __fadd_rn(10.0f, updates));
+    float share = __fsub_rn(1.0f, most < decay ? most : decay);
+    auto moved = [&](float a, float x) { return __fmaf_rn(share, __fsub_rn(x, a), a); };
+    for (long long chunk = blockIdx.x; chunk < table.chunks; chunk += gridDim.x) {
+        const AverageTensor& tensor = table.tensors[tensor_of(table, chunk)];
+        long long from = (chunk - tensor.firstChunk) * CHUNK;
+        int count = (int)min((long long)CHUNK, tensor.elements - from);
+        float* average = tensor.average + from;
+        const float* value = tensor.value + from;
+#pragma unroll 2
+        for (int i = 4 * threadIdx.x; i < count / 4 * 4; i += 4 * blockDim.x) {
+            float4 a = *reinterpret_cast<const float4*>(average + i);
+            float4 x = *reinterpret_cast<const float4*>(value + i);
+            a = make_float4(moved(a.x, x.x), moved(a.y, x.y), moved(a.z, x.z), moved(a.w, x.w));
+            *reinterpret_cast<float4*>(average + i) = a;
+        }
+        for (int i = count / 4 * 4 + threadIdx.x; i < count; i += blockDim.x) {
+            average[i] = moved(average[i], value[i]);
         }
     }
 }

@@ -1,7 +1,6 @@
 // Codes in both orientations of matrices whose rows begin on 16 bytes, where scales are made of amaxes: the usual cases of
 // quantize_codes.cu, with the same bits. quantize_tensor_*: one scale, and codes that both orientations share. quantize_lines_*: a
 // scale a row for q, and one a column for q^T. quantize_runs_*: scales of 128 neighbours, which are made here.
-#include "lanesum.cuh"
 #include "statistics.cuh"
 #include "tile_stream.cuh"
 
@@ -35,7 +34,6 @@ struct AlignedCall {
     CodesCall codes;
     const uint32_t* amaxes[2]; // bits of the amax of each group; of runs, null
     const float* moments;      // {mean |x|, mean x^2}; read by rules that need them
-    const float* sums[2];      // of |x| and x^2 of each row, of which each block makes them for itself; null: they are made
     Statistics statistics;
     float* out;                // the statistics vector; null: not written here
 };
@@ -155,30 +153,10 @@ struct TensorScale {
     uint32_t mask;
 };
 
-#define NEAR_SUMS 1792 // of the rows that a block brings near at once, where codes come later
-
-// The moments of the matrix from the sums of its rows, made by each block for itself.
-template <int THREADS>
-static __device__ __forceinline__ const float* moments_of_sums(const AlignedCall& call, float* near) {
-    __shared__ float moments[2];
-    float sum = lanesum_near<2, THREADS, NEAR_SUMS>({call.sums[0], call.sums[1]}, call.codes.rows, near);
-    if (threadIdx.x < 32 && (threadIdx.x & (NIBBLE_LANES - 1)) == 0) {
-        moments[threadIdx.x / NIBBLE_LANES] = __fdiv_rn(sum, __ll2float_rn(call.codes.rows * call.codes.cols));
-    }
-    __syncthreads();
-    return moments;
-}
-
-// Makes the scale of a tensor, which one thread stores. near: where codes come later.
-template <int KIND, int THREADS>
-static __device__ __forceinline__ GroupScale make_tensor_scale(const AlignedCall& call, uint8_t* near) {
-    static_assert((NEAR_SUMS + NIBBLE_LANES) * 4 <= TILE_COLS * CodeShape<KIND>::LINE, "two arrays lie in two tiles of codes");
+// Makes the scale of a tensor, which one thread stores.
+static __device__ __forceinline__ GroupScale make_tensor_scale(const AlignedCall& call) {
     const CodeSide& side = call.codes.side[0];
-    const float* moments = call.moments;
-    if (KIND == KIND_INT4_NEAREST && call.sums[0] != nullptr) {
-        moments = moments_of_sums<THREADS>(call, (float*)near);
-    }
-    GroupScale scale = scale_of(side.rule, amax_of_bits(*call.amaxes[0]), moments);
+    GroupScale scale = scale_of(side.rule, amax_of_bits(*call.amaxes[0]), call.moments);
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         *side.scales = scale.scale;
         if (side.scalesOther != nullptr) {
@@ -287,7 +265,7 @@ static __device__ __forceinline__ void encode_aligned(const AlignedCall& aligned
     int col0 = walk.col0();
     GroupScale scale = {0.0f, 1.0f, 1.0f};
     if (SCALES == SCALE_TENSOR) {
-        scale = make_tensor_scale<KIND, THREADS>(aligned, codes);
+        scale = make_tensor_scale(aligned);
     }
     if (SCALES != SCALE_RUNS && aligned.out != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
         put_statistics(aligned.statistics, scale.scale, aligned.out);

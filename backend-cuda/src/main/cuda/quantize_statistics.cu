@@ -193,77 +193,71 @@ extern "C" __global__ void __launch_bounds__(32 * LINE_WARPS, 4) amax_lines(
     note_amax(amax, all);
 }
 
-// Sums of |x| and of x * x along each row by LaneSum, four threads a row, and the largest magnitude. Nothing is done while a given
-// scale is in force: state, if not null, is positive then.
-extern "C" __global__ void __launch_bounds__(32 * MOMENT_WARPS) moments_rows(
+extern __shared__ __align__(16) float momentStages[]; // [MOMENT_WARPS][MOMENT_FLOATS]
+
+// Mean |x|, mean x^2 and the largest magnitude: LaneSum along each row, then over the rows. Each block has a warp for either mean; the
+// one that begins last adds, so that it waits for rows of blocks that have begun. Nothing is done while a given scale is in force:
+// state, if not null, is positive then.
+extern "C" __global__ void __launch_bounds__(32 * (MOMENT_WARPS + 2)) moments_matrix(
     const float* __restrict__ x,
     long long rows,
     long long cols,
     int vector,
     const float* state,
-    float* magnitudes, // [rows]
-    float* squares,    // [rows]
-    uint32_t* amax) {
+    uint32_t* amax,
+    uint32_t* begun,         // [2], warps that add the rows' sums; 0 before
+    volatile uint32_t* sums, // of |x| and of x * x of each row: [2][rows]; 0 before
+    float* moments) {        // {mean |x|, mean x^2}
     if (state != nullptr && *state > 0.0f) {
         return;
     }
-    __shared__ __align__(16) float stages[MOMENT_WARPS][MOMENT_STAGES * MOMENT_ROWS * MOMENT_PITCH];
     int lane = threadIdx.x & 31;
+    int half = lane / NIBBLE_LANES;
     int warp = threadIdx.x >> 5;
-    int width = (int)cols;
-    int chunks = (width + MOMENT_COLS - 1) / MOMENT_COLS;
-    float most = 0.0f;
-    for (long long row0 = ((long long)blockIdx.x * MOMENT_WARPS + warp) * MOMENT_ROWS; row0 < rows;
-         row0 += (long long)gridDim.x * MOMENT_WARPS * MOMENT_ROWS) {
-        long long row = row0 + lane / 4;
-        float4 size = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        float4 square = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (vector) { // 0 beyond the row adds nothing to sums that are not negative
-            MomentStages on = {stages[warp], x, row0, rows, width};
-            for (int chunk = 0; chunk < MOMENT_STAGES - 1; chunk++) {
-                on.ask(chunk);
-            }
-            for (int chunk = 0; chunk < chunks; chunk++) {
-                on.ask(chunk + MOMENT_STAGES - 1);
-                on.await();
-#pragma unroll
-                for (int step = 0; step < MOMENT_COLS / 16; step++) {
-                    float4 v = on.at(chunk, step);
-                    add_moments(v, size, square);
-                    most = largest_magnitude(most, v);
-                }
-                __syncwarp();
-            }
-        } else {
-            for (int i = 4 * (lane & 3); i < width; i += 16) {
-                float4 v = load_four(x, (int)row, i, (int)rows, width, vector);
-                add_moments(v, size, square);
-                most = largest_magnitude(most, v);
+    if (warp >= MOMENT_WARPS) {
+        int which = warp - MOMENT_WARPS;
+        uint32_t before = lane == 0 ? atomicAdd(begun + which, 1u) : 0;
+        if (__shfl_sync(0xFFFFFFFFu, before, 0) + 1 == gridDim.x) {
+            float sum = SumsOfRows{sums + which * rows, rows}.add();
+            if (lane == 0) {
+                moments[which] = __fdiv_rn(sum, __ll2float_rn(rows * cols));
             }
         }
-        float sizes = lanesum_fold_quad(size);
-        float sum = lanesum_fold_quad(square);
-        if (row < rows && (lane & 3) == 0) {
-            magnitudes[row] = sizes;
-            squares[row] = sum;
+        return;
+    }
+    int width = (int)cols;
+    long long first = ((long long)blockIdx.x * MOMENT_WARPS + warp) * MOMENT_ROWS;
+    long long step = (long long)gridDim.x * MOMENT_WARPS * MOMENT_ROWS;
+    MomentStages coming = {momentStages + warp * MOMENT_FLOATS, x, rows, width, first, step, 0, 0, 0};
+    if (vector) {
+        for (int i = 0; i < MOMENT_STAGES - 1; i++) {
+            coming.ask();
+        }
+    }
+    float most = 0.0f;
+    for (long long row0 = first; row0 < rows; row0 += step) {
+        long long row = row0 + half;
+        Moments own = {0.0f, 0.0f, most};
+        if (vector) {
+            for (int col = 0; col < width; col += MOMENT_COLS) {
+                coming.ask();
+                coming.add_to(own);
+            }
+        } else if (row < rows) {
+#pragma unroll 8
+            for (int i = lane % NIBBLE_LANES; i < width; i += NIBBLE_LANES) {
+                own.add(x[row * cols + i]);
+            }
+        }
+        most = own.most;
+        float size = lanesum_fold_half_warp(own.size);
+        float square = lanesum_fold_half_warp(own.square);
+        if (row < rows && lane % NIBBLE_LANES == 0) {
+            sums[row] = __float_as_uint(size) | SUM_IS_THERE;
+            sums[rows + row] = __float_as_uint(square) | SUM_IS_THERE;
         }
     }
     note_amax(amax, __float_as_uint(most));
-}
-
-#define FINISH_THREADS 1024
-
-// moments = {mean |x|, mean x^2} of the rows' sums. One block.
-extern "C" __global__ void __launch_bounds__(FINISH_THREADS) moments_finish(
-    const float* magnitudes, const float* squares, long long rows, long long cols, const float* state, float* moments) {
-    if (state != nullptr && *state > 0.0f) {
-        return;
-    }
-    __shared__ float near[2 * (NIBBLE_NEAR + NIBBLE_LANES)];
-    float sum = lanesum_near<2, FINISH_THREADS>({magnitudes, squares}, rows, near);
-    if (threadIdx.x < 32 && (threadIdx.x & (NIBBLE_LANES - 1)) == 0) {
-        moments[threadIdx.x / NIBBLE_LANES] = __fdiv_rn(sum, __ll2float_rn(rows * cols));
-    }
 }
 
 // Scales of all groups: how they are applied, and as they are stored in the order of one or two grids.

@@ -18,6 +18,11 @@ __device__ __forceinline__ float normal_logit(float x) {
     return __fmul_rn(x, p);
 }
 
+// The logit of the form with tanh: (1 + tanh(a)) / 2 = sigmoid(2 a).
+__device__ __forceinline__ float tanh_logit(float x) {
+    return __fmul_rn(x, __fmaf_rn(0x1.2444f2p-4f, __fmul_rn(x, x), 0x1.988454p+0f));
+}
+
 } // namespace
 
 // y = x - sum(x) / width. A half warp works on a row; blockDim.x is a multiple of 32.
@@ -94,5 +99,25 @@ extern "C" __global__ void __launch_bounds__(256) gelu_backward(
         float bell = exp_exact(__fmul_rn(__fmul_rn(value, -0.5f), value));
         float slope = __fmaf_rn(value, __fmul_rn(0x1.988454p-2f, bell), sigmoid_exact(normal_logit(value)));
         dx[i] = __fmul_rn(dy[i], slope);
+    }
+}
+
+// y = x * sigmoid(logit), the form with tanh
+extern "C" __global__ void __launch_bounds__(256) gelu_tanh(
+    const float* __restrict__ x, float* __restrict__ y, long long count) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        y[i] = __fmul_rn(x[i], sigmoid_exact(tanh_logit(x[i])));
+    }
+}
+
+// dx = dy * fma(T0, t, fma(T2, (t * x) * x, s)), s = sigmoid(logit), t = x * (s * (1 - s)), which is 0 where x^2 overflows
+extern "C" __global__ void __launch_bounds__(256) gelu_tanh_backward(
+    const float* __restrict__ dy, const float* __restrict__ x, float* __restrict__ dx, long long count) {
+    for (long long i = first_index(); i < count; i += index_step()) {
+        float value = x[i];
+        float s = sigmoid_exact(tanh_logit(value));
+        float t = __fmul_rn(value, __fmul_rn(s, __fsub_rn(1.0f, s)));
+        float slope = __fmaf_rn(0x1.b6676cp-3f, __fmul_rn(__fmul_rn(t, value), value), s);
+        dx[i] = __fmul_rn(dy[i], __fmaf_rn(0x1.988454p+0f, t, slope));
     }
 }

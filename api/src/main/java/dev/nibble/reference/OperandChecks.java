@@ -3,6 +3,7 @@ package dev.nibble.reference;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Term;
 import dev.nibble.spi.AttentionShape;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.Operand;
 import dev.nibble.spi.Site;
 import dev.nibble.spi.UpdateRule;
@@ -53,6 +54,25 @@ public final class OperandChecks {
      */
     public static void requirePacked(String operand, Tensor tensor, AttentionShape shape) {
         requireMatrix(operand, tensor, shape.tokens(), 3L * shape.width());
+    }
+
+    /**
+     * Refuses operands of attention that do not fit a cache of keys and values.
+     *
+     * @return rows of each sequence
+     * @throws IllegalArgumentException if they do not
+     */
+    public static int rowsOfCache(Tensor qkv, Tensor places, Tensor cache, KeyValueShape shape) {
+        Shape needed = shape.cache();
+        requireMatrix("cache", cache, needed.rows(), needed.cols());
+        int rows = rows(qkv);
+        if (rows == 0 || rows % shape.batch() != 0) {
+            throw new IllegalArgumentException("qkv is " + qkv.shape() + ", but its rows must be a multiple of "
+                    + shape.batch() + ", the sequences of the cache");
+        }
+        requireMatrix("qkv", qkv, rows, 3L * shape.heads() * shape.headSize());
+        requireVector("places", places, rows);
+        return rows / shape.batch();
     }
 
     /**
@@ -139,6 +159,20 @@ public final class OperandChecks {
     }
 
     /**
+     * Refuses a part that does not lie within a vector.
+     *
+     * @return the vector's length
+     * @throws IllegalArgumentException if it does not
+     */
+    public static int requirePart(String operand, Tensor tensor, int first, long length) {
+        if (first < 0 || first + length > tensor.shape().elements()) {
+            throw new IllegalArgumentException("%s is %s, but must hold %d values from place %d on"
+                    .formatted(operand, tensor.shape(), length, first));
+        }
+        return Math.toIntExact(tensor.shape().elements());
+    }
+
+    /**
      * Refuses a block that does not lie within a matrix.
      *
      * @throws IllegalArgumentException if it does not
@@ -211,6 +245,29 @@ public final class OperandChecks {
         if (state.size() != rule.states().size()) {
             throw new IllegalArgumentException("the state of the optimizer has %d tensors, but %s needs %s"
                     .formatted(state.size(), rule, rule.states()));
+        }
+    }
+
+    /**
+     * Refuses averages that do not fit what they are averages of.
+     *
+     * @throws IllegalArgumentException if their number, a shape or the decay does not fit
+     */
+    public static void requireAverages(List<Tensor> averages, List<Tensor> values, float decay) {
+        if (!(decay > 0 && decay < 1)) {
+            throw new IllegalArgumentException("the decay of averages is " + decay + ", but must be in (0, 1)");
+        }
+        if (averages.size() != values.size()) {
+            throw new IllegalArgumentException(
+                    "there are %d averages, but %d tensors".formatted(averages.size(), values.size()));
+        }
+        for (int i = 0; i < averages.size(); i++) {
+            Shape average = averages.get(i).shape();
+            Shape value = values.get(i).shape();
+            if (!average.equals(value)) {
+                throw new IllegalArgumentException("average %s is %s, but must be %s"
+                        .formatted(averages.get(i).label(), average, value));
+            }
         }
     }
 }

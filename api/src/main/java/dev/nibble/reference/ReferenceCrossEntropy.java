@@ -13,12 +13,14 @@ public final class ReferenceCrossEntropy {
      *
      * @param functions gives the exponential
      * @param logits [rows, vocabulary]
-     * @param targets [rows]
+     * @param targets [tokens]
+     * @param first token that row 0 belongs to
      */
     public static double rows(
             Exponentials functions,
             float[] logits,
             int[] targets,
+            int first,
             int vocabulary,
             int from,
             int to,
@@ -28,7 +30,7 @@ public final class ReferenceCrossEntropy {
         double loss = 0;
         for (int row = from; row < to; row++) {
             int start = row * vocabulary;
-            int target = targets[row];
+            int target = targets[first + row];
             float maximum = maximum(logits, start, vocabulary);
             functions.exp(logits, start, vocabulary, maximum, p);
             float sum = LaneSum.sum(p, 0, vocabulary);
@@ -53,16 +55,16 @@ public final class ReferenceCrossEntropy {
     }
 
     /**
-     * {@return the loss of all rows: the sums of chunks of 64 rows, added ascending in FP64, times {@code weight /
-     * rows}, rounded to FP32}
+     * {@return the part of the rows in the mean loss of all tokens: the sums of chunks of 64 rows, added ascending in FP64, times
+     * {@code weight / tokens}, rounded to FP32}
      *
      * @param partials [chunks]
      */
-    public static float mean(double[] partials, int rows, float weight) {
+    public static float mean(double[] partials, int tokens, float weight) {
         double sum = 0;
         for (double partial : partials) {
             sum += partial;
         }
-        return (float) (sum * weight / rows);
+        return (float) (sum * weight / tokens);
     }
 }

@@ -13,6 +13,8 @@ import dev.nibble.host.HostRuntime;
 import dev.nibble.host.HostTensor;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.BlockCopy;
+import dev.nibble.spi.Gelu;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -34,6 +36,7 @@ public final class ReferenceNeural implements NeuralOps {
     private final Tasks tasks;
     private final Exponentials functions;
     private ReferenceRotary rotary; // of the shape that was rotated last
+    private ReferenceCachedAttention cached; // of the shape of the last cache
 
     /** Makes operations that run one task after the other. */
     public ReferenceNeural(HostRuntime runtime) {
@@ -52,6 +55,7 @@ public final class ReferenceNeural implements NeuralOps {
         this.tasks = tasks;
         this.functions = functions;
         this.rotary = new ReferenceRotary(new AttentionShape(1, 1, 1, 2), 1f);
+        this.cached = new ReferenceCachedAttention(new KeyValueShape(1, 1, 1, 2, 0));
     }
 
     @Override
@@ -200,6 +204,32 @@ public final class ReferenceNeural implements NeuralOps {
     }
 
     @Override
+    public Tensor cachedAttention(StepScope scope, Tensor qkv, Tensor places, Tensor cache, KeyValueShape shape) {
+        int rows = OperandChecks.rowsOfCache(qkv, places, cache, shape);
+        int[] at = ints(places); // [batch · rows]
+        requireBelow("places", at, shape.capacity());
+        if (!cached.shape().equals(shape)) {
+            cached = new ReferenceCachedAttention(shape);
+        }
+        ReferenceCachedAttention attention = cached;
+        Tensor out = scope.allocate(
+                "cached attention", DType.FP32, Shape.of(at.length, qkv.shape().cols() / 3));
+        float[] packed = floats(qkv); // [batch · rows, 3 · width]
+        float[] kept = floats(cache);
+        float[] y = floats(out); // [batch · rows, width]
+        tasks.forEachChunk(at.length, (from, to) -> {
+            for (int row = from; row < to; row++) {
+                attention.put(packed, row, row / rows, at[row], kept);
+            }
+        });
+        tasks.forEach(Math.multiplyExact(at.length, shape.heads()), task -> {
+            int row = task / shape.heads();
+            attention.attend(functions, packed, row, task % shape.heads(), row / rows, at[row], kept, y);
+        });
+        return out;
+    }
+
+    @Override
     public Tensor swiGlu(StepScope scope, Tensor gateUp) {
         int hidden = OperandChecks.hiddenOf(gateUp);
         Tensor h = scope.allocate("swiGlu", DType.FP32, Shape.of(gateUp.shape().rows(), hidden));
@@ -243,25 +273,25 @@ public final class ReferenceNeural implements NeuralOps {
     }
 
     @Override
-    public Tensor gelu(StepScope scope, Tensor x) {
+    public Tensor gelu(StepScope scope, Tensor x, Gelu form) {
         float[] values = floats(x); // [elements]
         Tensor y = scope.allocate("gelu", DType.FP32, x.shape());
         tasks.forEachChunk(
                 values.length,
                 CHUNK_ELEMENTS,
-                (from, to) -> ReferenceGelu.forward(functions, values, from, to, floats(y)));
+                (from, to) -> ReferenceGelu.forward(functions, form, values, from, to, floats(y)));
         return y;
     }
 
     @Override
-    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x, Gelu form) {
         requireMatrix("gradOutput", gradOutput, x.shape().rows(), x.shape().cols());
         float[] dy = floats(gradOutput); // [elements]
         Tensor gradX = scope.allocate("gradient of gelu", DType.FP32, x.shape());
         tasks.forEachChunk(
                 dy.length,
                 CHUNK_ELEMENTS,
-                (from, to) -> ReferenceGelu.backward(functions, dy, floats(x), from, to, floats(gradX)));
+                (from, to) -> ReferenceGelu.backward(functions, form, dy, floats(x), from, to, floats(gradX)));
         return gradX;
     }
 
@@ -293,19 +323,19 @@ public final class ReferenceNeural implements NeuralOps {
 
     @Override
     public void crossEntropy(
-            StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
+            StepScope scope, Tensor logits, Tensor targets, int first, Tensor loss, float weight, boolean gradient) {
         int rows = rows(logits);
         int vocabulary = cols(logits);
-        requireVector("targets", targets, rows);
+        int tokens = OperandChecks.requirePart("targets", targets, first, rows);
         requireVector("loss", loss, 1);
         requireBelow("targets", ints(targets), vocabulary);
         double[] partials = new double[Math.ceilDiv(rows, Tasks.CHUNK_ROWS)]; // [chunks]
-        float factor = weight / rows;
+        float factor = weight / tokens;
         tasks.forEachChunk(
                 rows,
                 (from, to) -> partials[from / Tasks.CHUNK_ROWS] = ReferenceCrossEntropy.rows(
-                        functions, floats(logits), ints(targets), vocabulary, from, to, factor, gradient));
-        floats(loss)[0] += ReferenceCrossEntropy.mean(partials, rows, weight);
+                        functions, floats(logits), ints(targets), first, vocabulary, from, to, factor, gradient));
+        floats(loss)[0] += ReferenceCrossEntropy.mean(partials, tokens, weight);
     }
 
     @Override

@@ -153,4 +153,32 @@ public final class ReferenceOptimizer implements OptimizerOps {
         float[] v = floats(second); // [elements]
         tasks.forEachChunk(p.length, CHUNK, (from, to) -> update.update(p, g, m, v, from, to));
     }
+
+    /**
+     * {@inheritDoc}
+     *
+     * <p>{@code share = 1 - min(decay, (1 + t) / (10 + t)); a = fma(share, x - a, a)}, each operation rounded to FP32.
+     */
+    @Override
+    public void moveAverages(StepScope scope, List<Tensor> averages, List<Tensor> values, float decay, Tensor control) {
+        OperandChecks.requireAverages(averages, values, decay);
+        OperandChecks.requireVector("control", control, Control.count());
+        float[] numbers = floats(control); // [Control.count()]
+        if (numbers[Control.SKIPPED.ordinal()] != 0f) {
+            return;
+        }
+        float updates = numbers[Control.UPDATES.ordinal()];
+        float share = 1f - Math.min(decay, (1f + updates) / (10f + updates));
+        for (int i = 0; i < averages.size(); i++) {
+            float[] a = floats(averages.get(i)); // [elements]
+            float[] x = floats(values.get(i)); // [elements]
+            tasks.forEachChunk(a.length, CHUNK, (from, to) -> moveTowards(a, x, share, from, to));
+        }
+    }
+
+    private static void moveTowards(float[] a, float[] x, float share, int from, int to) {
+        for (int i = from; i < to; i++) {
+            a[i] = Math.fma(share, x[i] - a[i], a[i]);
+        }
+    }
 }

@@ -52,21 +52,31 @@ public final class ReferenceRotary {
      * @param qkv packed, [tokens, 3 · heads · headSize]
      */
     public void rotate(float[] qkv, int heads, int from, int to, boolean inverse) {
+        for (int token = from; token < to; token++) {
+            turn(qkv, heads, token, token % sequence, inverse);
+        }
+    }
+
+    /**
+     * Turns q and k of one token in place, as {@link #rotate} does.
+     *
+     * @param qkv packed, [tokens, 3 · heads · headSize]
+     * @param position of the token in its sequence
+     */
+    void turn(float[] qkv, int heads, int token, int position, boolean inverse) {
         int half = headSize / 2;
         float sign = inverse ? -1f : 1f;
-        for (int token = from; token < to; token++) {
-            int angles = token % sequence * half;
-            int start = token * 3 * heads * headSize;
-            for (int head = 0; head < 2 * heads; head++) { // q, then k
-                int first = start + head * headSize;
-                for (int i = 0; i < half; i++) {
-                    float c = cos[angles + i];
-                    float s = sign * sin[angles + i];
-                    float a = qkv[first + i];
-                    float b = qkv[first + half + i];
-                    qkv[first + i] = Math.fma(a, c, -(b * s));
-                    qkv[first + half + i] = Math.fma(b, c, a * s);
-                }
+        int angles = position * half;
+        int start = token * 3 * heads * headSize;
+        for (int head = 0; head < 2 * heads; head++) { // q, then k
+            int first = start + head * headSize;
+            for (int i = 0; i < half; i++) {
+                float c = cos[angles + i];
+                float s = sign * sin[angles + i];
+                float a = qkv[first + i];
+                float b = qkv[first + half + i];
+                qkv[first + i] = Math.fma(a, c, -(b * s));
+                qkv[first + half + i] = Math.fma(b, c, a * s);
             }
         }
     }

@@ -3,12 +3,16 @@ package dev.nibble.spi;
 import dev.nibble.gemm.Epilogue;
 import dev.nibble.gemm.GemmSpec;
 import dev.nibble.gemm.Product;
+import dev.nibble.gemm.Sampling;
 import dev.nibble.gemm.Term;
 import dev.nibble.quant.Contraction;
 import dev.nibble.quant.HadamardSearch;
 import dev.nibble.quant.OperandSpec;
+import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
+import dev.nibble.quant.ScaleRule;
 import dev.nibble.quant.StraightThrough;
+import dev.nibble.quant.Transform;
 import dev.nibble.state.StateProgram;
 import dev.nibble.tensor.Role;
 import java.util.List;
@@ -195,6 +199,29 @@ public record LinearPlan(
             case GRAD_OUTPUT -> gradOutput;
             case OTHER -> throw new IllegalArgumentException("a linear layer has no operand with role other");
         };
+    }
+
+    /**
+     * {@return whether the products of some rows of X and dY are those rows of the products of all, and no state hears of rows} So they may
+     * be computed some rows at a time: X and dY have neither scales nor draws nor learned steps.
+     */
+    public boolean separatesRows() {
+        return storesValues(input)
+                && storesValues(gradOutput)
+                && gradInput.sampling() == Sampling.NONE
+                && gradWeight.sampling() == Sampling.NONE
+                && search.isEmpty()
+                && inputClip.isEmpty()
+                && weightClip.isEmpty()
+                && List.of(beforeForward, afterForward, afterBackward).stream().allMatch(StateProgram::isEmpty);
+    }
+
+    private static boolean storesValues(QuantizeSpec spec) {
+        return spec.transform() instanceof Transform.Identity
+                && spec.operands().stream()
+                        .flatMap(operand -> operand.planes().stream())
+                        .allMatch(plane -> plane.scaleRule() instanceof ScaleRule.Unit
+                                && plane.equals(PlaneSpec.unscaled(plane.format())));
     }
 
     private static OperandSpec operand(

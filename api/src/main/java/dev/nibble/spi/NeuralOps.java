@@ -110,6 +110,20 @@ public interface NeuralOps {
     Tensor attentionBackward(StepScope scope, Tensor gradOutput, Tensor qkv, Saved forward, AttentionShape shape);
 
     /**
+     * Causal attention of tokens that follow those of a cache; forward only. Row r of qkv belongs to sequence {@code r / rows},
+     * {@code rows} being the rows of a sequence, and stands at position {@code places[r]}. All rows turn q and k, as by {@link
+     * #rotateInPlace} at this position, and put k and v there into the cache; then {@code out[r] = softmax(q · kᵀ / sqrt(headSize)) · v}
+     * over the keys of positions 0 to {@code places[r]} in the cache of its sequence. What lies behind is not read. The order of sums
+     * is that of {@link #attention}, so r has the bits of the same row of the whole sequence.
+     *
+     * @param qkv packed, [batch · rows, 3 · heads · headSize], as {@link AttentionShape} says; q and k are turned in place
+     * @param places INT32, [batch · rows], each in 0..capacity-1, each once in a sequence
+     * @param cache FP32, {@link KeyValueShape#cache}; the rows' own positions are overwritten
+     * @return out, [batch · rows, heads · headSize]
+     */
+    Tensor cachedAttention(StepScope scope, Tensor qkv, Tensor places, Tensor cache, KeyValueShape shape);
+
+    /**
      * SwiGLU (Shazeer 2020, arXiv:2002.05202): {@code h = gate · sigmoid(gate) · up}.
      *
      * @param gateUp [rows, 2 · hidden]: gate, then up
@@ -132,18 +146,22 @@ public interface NeuralOps {
     Tensor reluBackward(StepScope scope, Tensor gradOutput, Tensor y);
 
     /**
-     * {@return x · Φ(x), shaped like x, with the distribution function of the normal distribution} GELU, Hendrycks and Gimpel 2016,
-     * arXiv:1606.08415; within 1e-7 and the rounding errors of {@link dev.nibble.reference.ReferenceGelu}.
+     * {@return x · Φ(x) or its approximation by tanh, shaped like x} Hendrycks and Gimpel 2016, arXiv:1606.08415; the exact form within
+     * 1e-7, both within the rounding errors of {@link dev.nibble.reference.ReferenceGelu}.
+     *
+     * @param form which function it is
      */
-    Tensor gelu(StepScope scope, Tensor x);
+    Tensor gelu(StepScope scope, Tensor x, Gelu form);
 
     /**
-     * Backward of {@link #gelu}: {@code dx = gradOutput · (Φ(x) + x · φ(x))} with the density of the normal distribution.
+     * Backward of {@link #gelu}: {@code dx = gradOutput · d gelu(x) / dx}, which is {@code Φ(x) + x · φ(x)} of the exact form, with the
+     * density of the normal distribution.
      *
      * @param x as in the forward pass
+     * @param form as in the forward pass
      * @return gradient of x
      */
-    Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x);
+    Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x, Gelu form);
 
     /**
      * Means of groups of rows that follow each other: {@code y[g] = Σ_i x[g · group + i] / group}.
@@ -171,7 +189,28 @@ public interface NeuralOps {
      * @param weight factor of the loss and gradient: 1 / micro-batches
      * @param gradient whether the logits become their gradient
      */
-    void crossEntropy(StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient);
+    default void crossEntropy(
+            StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
+        if (logits.shape().rows() != targets.shape().elements()) {
+            throw new IllegalArgumentException("targets is %s, but must be [%d]: one for each row of the logits"
+                    .formatted(targets.shape(), logits.shape().rows()));
+        }
+        crossEntropy(scope, logits, targets, 0, loss, weight, gradient);
+    }
+
+    /**
+     * The part that some of the rows have in the mean cross-entropy over all tokens: {@code loss[0] += weight / tokens ·
+     * Σ_t (logSumExp(logits[t]) - logits[t, targets[first + t]])}. Logits of all tokens need not exist at the same time.
+     *
+     * @param logits [rows, vocabulary]; if {@code gradient}, overwritten by {@code weight · (softmax - oneHot) / tokens}
+     * @param targets INT32, [tokens]
+     * @param first token that the first row belongs to; {@code first + rows} is at most tokens
+     * @param loss [1], added to
+     * @param weight factor of the loss and gradient: 1 / micro-batches
+     * @param gradient whether the logits become their gradient
+     */
+    void crossEntropy(
+            StepScope scope, Tensor logits, Tensor targets, int first, Tensor loss, float weight, boolean gradient);
 
     /**
      * Counts the rows whose largest logit is at their target: {@code count[0] += #{t: logits[t, targets[t]] is above

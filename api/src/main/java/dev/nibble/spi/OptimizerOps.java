@@ -55,4 +55,15 @@ public interface OptimizerOps {
             Tensor first,
             Tensor second,
             Tensor control);
+
+    /**
+     * Moves averages towards the tensors that they are averages of; does nothing in a skipped step. With t the number of updates: {@code a =
+     * a + (1 - d) · (x - a)}, {@code d = min(decay, (1 + t) / (10 + t))}, so that an average of few updates is not one of first values.
+     *
+     * @param averages updated
+     * @param values x, shaped like the averages, in their order; not modified
+     * @param decay share of an average that stays, in (0, 1)
+     * @param control filled by {@link #control}
+     */
+    void moveAverages(StepScope scope, List<Tensor> averages, List<Tensor> values, float decay, Tensor control);
 }

@@ -8,7 +8,7 @@ public enum MemoryTag {
     GRADIENT,
     /** Moments of the optimizer. */
     OPTIMIZER,
-    /** Quantizer state and other small device values. */
+    /** Quantizer state and other small device values, and the keys and values that a generator keeps. */
     STATE,
     /** Kept from the forward for the backward pass: what {@code savedActivationBytes} counts. */
     CONTEXT,

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.tensor.Tensor;
+import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -63,6 +64,49 @@ class ReferenceCrossEntropyTests {
         ops.crossEntropy(scope, logits, scope.ints("targets", 0, 1), loss, 1f, false);
         assertArrayEquals(x, floats(logits));
         assertEquals(0.813261688, floats(loss)[0], 4 * U); // log(1 + e) - 1/2
+    }
+
+    /** Parts of tokens have the gradients of all, and losses that add up to theirs but for the rounding of each. */
+    @Test
+    void partsOfTheTokensMakeTheWhole() {
+        int tokens = 300;
+        int vocabulary = 37;
+        SplittableRandom random = new SplittableRandom(3);
+        float[] x = Differences.normal(random, tokens * vocabulary, 3); // [tokens, vocabulary]
+        Tensor targets =
+                scope.ints("targets", random.ints(tokens, 0, vocabulary).toArray());
+        Tensor logits = scope.floats("logits", x.clone(), tokens, vocabulary);
+        Tensor loss = scope.floats("loss", new float[1], 1);
+        ops.crossEntropy(scope, logits, targets, loss, 0.3f, true);
+
+        float[] gradients = new float[x.length]; // [tokens, vocabulary]
+        Tensor sum = scope.floats("sum", new float[1], 1);
+        int[] places = {0, 1, 129, 300};
+        for (int part = 0; part + 1 < places.length; part++) {
+            int from = places[part] * vocabulary;
+            int rows = places[part + 1] - places[part];
+            Tensor some = scope.floats("some", Arrays.copyOfRange(x, from, from + rows * vocabulary), rows, vocabulary);
+            ops.crossEntropy(scope, some, targets, places[part], sum, 0.3f, true);
+            System.arraycopy(floats(some), 0, gradients, from, rows * vocabulary);
+        }
+        assertArrayEquals(floats(logits), gradients);
+        assertEquals(floats(loss)[0], floats(sum)[0], 2 * places.length * U * floats(loss)[0]);
+    }
+
+    @Test
+    void tokensThatAreNotThereAreRefused() {
+        Tensor logits = scope.floats("logits", new float[4], 2, 2);
+        Tensor loss = scope.floats("loss", new float[1], 1);
+        Tensor targets = scope.ints("targets", 0, 1, 1);
+        for (int first : new int[] {-1, 2}) {
+            IllegalArgumentException e = assertThrows(
+                    IllegalArgumentException.class,
+                    () -> ops.crossEntropy(scope, logits, targets, first, loss, 1f, false));
+            assertEquals("targets is [3], but must hold 2 values from place " + first + " on", e.getMessage());
+        }
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class, () -> ops.crossEntropy(scope, logits, targets, loss, 1f, false));
+        assertEquals("targets is [3], but must be [2]: one for each row of the logits", e.getMessage());
     }
 
     @Test

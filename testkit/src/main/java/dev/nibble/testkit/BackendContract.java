@@ -8,6 +8,7 @@ import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.BackendProvider;
+import dev.nibble.spi.Gelu;
 import dev.nibble.spi.OptionValues;
 import dev.nibble.spi.Spi;
 import dev.nibble.testkit.data.Bits;
@@ -190,13 +191,15 @@ public abstract class BackendContract {
         neural(NeuralParity::activations);
     }
 
-    /** Rows without their means, biases and their gradients, GELU and its gradient. */
+    /** Rows without their means, biases and their gradients, GELU in both forms and its gradient. */
     @Test
     public final void worksOnRows() {
         onEach(duel -> {
             RowsParity parity = new RowsParity(duel, sumsInOrder());
             parity.rows();
-            parity.gelu();
+            for (Gelu form : Gelu.values()) {
+                parity.gelu(form);
+            }
         });
     }
 
@@ -204,6 +207,12 @@ public abstract class BackendContract {
     @Test
     public final void attends() {
         neural(NeuralParity::attention);
+    }
+
+    /** Attention of tokens that follow those of a cache, together and one by one. */
+    @Test
+    public final void goesOnWithSequences() {
+        onEach(duel -> new CachedAttentionParity(duel, sumsInOrder()).sequences());
     }
 
     /** Softmax of rows, under a mask or not, and its gradient. */
@@ -246,6 +255,12 @@ public abstract class BackendContract {
     @Test
     public final void updatesWeightsByEveryRule() {
         onEach(duel -> new UpdateParity(duel, sumsInOrder()).updates());
+    }
+
+    /** Averages of weights, bit for bit; a skipped step changes nothing. */
+    @Test
+    public final void movesAveragesOfWeights() {
+        onEach(duel -> new UpdateParity(duel, sumsInOrder()).averages());
     }
 
     /** Reading a device value inside a step throws; after the step it is there. */

@@ -139,12 +139,15 @@ final class NeuralOracle {
     /**
      * {@return the gradient of the logits, and the loss} The difference of a logit and the largest is rounded once, which the
      * exponential turns into a relative error of u·difference; the sum has as many roundings as there are classes.
+     *
+     * @param targets of all tokens
+     * @param first token that the first row belongs to
      */
-    static Expected[] crossEntropy(Matrix logits, int[] targets, float before, float weight) {
+    static Expected[] crossEntropy(Matrix logits, int[] targets, int first, float before, float weight) {
         int classes = logits.cols();
         Expected gradient = Expected.zeros(logits.values().length);
         Expected loss = Expected.zeros(1);
-        double factor = (double) weight / logits.rows();
+        double factor = (double) weight / targets.length;
         for (int row = 0; row < logits.rows(); row++) {
             double largest = Double.NEGATIVE_INFINITY;
             double smallest = Double.POSITIVE_INFINITY;
@@ -157,11 +160,11 @@ final class NeuralOracle {
             for (int c = 0; c < classes; c++) {
                 sum += Math.exp(logits.at(row, c) - largest);
             }
-            loss.value()[0] += factor * (largest + Math.log(sum) - logits.at(row, targets[row]));
+            loss.value()[0] += factor * (largest + Math.log(sum) - logits.at(row, targets[first + row]));
             loss.bound()[0] += factor * (spread + gamma(classes + 4));
             for (int c = 0; c < classes; c++) {
                 double p = Math.exp(logits.at(row, c) - largest) / sum;
-                double target = c == targets[row] ? 1 : 0;
+                double target = c == targets[first + row] ? 1 : 0;
                 gradient.value()[row * classes + c] = factor * (p - target);
                 gradient.bound()[row * classes + c] =
                         factor * (p * (2 * spread + gamma(classes + 8)) + 4 * U * (p + target)) + VANISHED;

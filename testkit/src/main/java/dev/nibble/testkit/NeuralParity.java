@@ -137,7 +137,7 @@ final class NeuralParity {
             int[] targets = new int[shape[0]]; // [rows]
             Arrays.setAll(targets, row -> row * 7 % shape[1]);
             String size = " of [%d, %d]".formatted(shape[0], shape[1]);
-            Expected[] expected = NeuralOracle.crossEntropy(logits, targets, 0.25f, 0.5f);
+            Expected[] expected = NeuralOracle.crossEntropy(logits, targets, 0, 0.25f, 0.5f);
             for (boolean gradient : new boolean[] {true, false}) {
                 both.check(
                         "crossEntropy" + size,
@@ -150,6 +150,7 @@ final class NeuralParity {
                         gradient ? expected[0] : new Expected(logits.wide(), new double[logits.values().length]),
                         expected[1]);
             }
+            partOfTheLoss(logits, 70);
             Matrix ties = logits.map((row, col, v) -> row % 5 == 4 && col == 0 ? Float.NaN : Math.round(v));
             both.check(
                     "countCorrect" + size,
@@ -159,6 +160,25 @@ final class NeuralParity {
                         return List.of(in.get(2));
                     },
                     true);
+        }
+    }
+
+    /** The logits are those of some tokens: others have gone before, and come after. */
+    private void partOfTheLoss(Matrix logits, int first) {
+        int[] targets = new int[first + logits.rows() + 5]; // [tokens]
+        Arrays.setAll(targets, token -> token * 5 % logits.cols());
+        Expected[] expected = NeuralOracle.crossEntropy(logits, targets, first, 0.25f, 0.5f);
+        for (boolean gradient : new boolean[] {true, false}) {
+            both.check(
+                    "crossEntropy of [%d, %d] of %d tokens".formatted(logits.rows(), logits.cols(), targets.length),
+                    rig -> List.of(rig.tensor(logits), rig.ints(targets), rig.vector(0.25f)),
+                    (scope, in) -> {
+                        in.neural().crossEntropy(scope, in.get(0), in.get(1), first, in.get(2), 0.5f, gradient);
+                        return List.of(in.get(0), in.get(2));
+                    },
+                    false,
+                    gradient ? expected[0] : new Expected(logits.wide(), new double[logits.values().length]),
+                    expected[1]);
         }
     }
 

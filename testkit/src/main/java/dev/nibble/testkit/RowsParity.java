@@ -1,5 +1,6 @@
 package dev.nibble.testkit;
 
+import dev.nibble.spi.Gelu;
 import dev.nibble.testkit.data.Matrix;
 import dev.nibble.testkit.data.SpecialValues;
 import java.util.List;
@@ -46,31 +47,40 @@ final class RowsParity {
         }
     }
 
-    void gelu() {
+    void gelu(Gelu form) {
+        GeluOracle oracle = new GeluOracle(form);
         for (int[] shape : SHAPES) {
             Matrix x =
                     Matrix.normal(23, shape[0], shape[1], 3).map((row, col, v) -> (row + col) % 31 == 7 ? 30 * v : v);
             Matrix dy = Matrix.normal(24, shape[0], shape[1], 1);
-            Matrix special = SpecialValues.mixed(25, shape[0], shape[1]).with(0, Float.NaN);
-            String size = " of [%d, %d]".formatted(shape[0], shape[1]);
+            Matrix special = specialValues(shape[0], shape[1]);
+            String size = " %s of [%d, %d]".formatted(form, shape[0], shape[1]);
             both.check(
                     "gelu" + size,
                     rig -> List.of(rig.tensor(x)),
-                    (scope, in) -> List.of(in.neural().gelu(scope, in.get(0))),
+                    (scope, in) -> List.of(in.neural().gelu(scope, in.get(0), form)),
                     false,
-                    RowsOracle.gelu(x));
+                    oracle.forward(x));
             both.check(
                     "geluBackward" + size,
                     rig -> List.of(rig.tensor(dy), rig.tensor(x)),
-                    (scope, in) -> List.of(in.neural().geluBackward(scope, in.get(0), in.get(1))),
+                    (scope, in) -> List.of(in.neural().geluBackward(scope, in.get(0), in.get(1), form)),
                     false,
-                    RowsOracle.geluBackward(dy, x));
+                    oracle.backward(dy, x));
             both.check(
                     "gelu and its gradient of special values" + size,
                     rig -> List.of(rig.tensor(dy), rig.tensor(special)),
                     (scope, in) -> List.of(
-                            in.neural().gelu(scope, in.get(1)), in.neural().geluBackward(scope, in.get(0), in.get(1))),
+                            in.neural().gelu(scope, in.get(1), form),
+                            in.neural().geluBackward(scope, in.get(0), in.get(1), form)),
                     false);
         }
+    }
+
+    private static Matrix specialValues(int rows, int cols) {
+        Matrix finite = SpecialValues.mixed(25, rows, cols).with(0, Float.NaN);
+        return rows * cols < 3
+                ? finite
+                : finite.with(1, Float.POSITIVE_INFINITY).with(2, Float.NEGATIVE_INFINITY);
     }
 }

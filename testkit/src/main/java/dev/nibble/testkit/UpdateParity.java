@@ -13,7 +13,7 @@ import dev.nibble.testkit.run.Rig;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Every rule of the optimizer, bit for bit; a skipped step changes nothing. */
+/** Every rule of the optimizer, and the averages of weights, bit for bit; a skipped step changes nothing. */
 final class UpdateParity {
     private static final AdamW ADAM = new AdamW(0.9f, 0.95f, 1e-8f, 0.1f);
     private static final List<UpdateRule> RULES = List.of(
@@ -46,6 +46,49 @@ final class UpdateParity {
         }
     }
 
+    void averages() {
+        for (float updates : new float[] {1, 7, 9_000, 1 << 24}) {
+            check(0.999f, updates, 0, List.of(Matrix.normal(20, 3, 43, 1)));
+        }
+        List<Matrix> many = new ArrayList<>(List.of(SpecialValues.mixed(21, 7, 129)));
+        for (int i = 0; i < 130; i++) { // more than a backend may take at once
+            many.add(Matrix.normal(22 + i, 1, i % 9 == 8 ? 4096 + i : 1 + i, 1));
+        }
+        check(0.5f, 100, 0, many);
+        check(0.9999f, 20_000, 0, many);
+        check(0.5f, 100, 1, many);
+    }
+
+    private void check(float decay, float updates, float skipped, List<Matrix> values) {
+        both.check(
+                "averages of %d tensors after %s updates".formatted(values.size(), updates),
+                rig -> {
+                    List<Tensor> all = new ArrayList<>(List.of(rig.vector(control(updates, skipped))));
+                    values.forEach(x -> all.add(rig.tensor(x)));
+                    values.forEach(x ->
+                            all.add(rig.tensor(x.map((row, col, v) -> (row + col) % 3 == 0 ? 1 - v : v / 2))));
+                    return all;
+                },
+                (scope, in) -> {
+                    List<Tensor> x = in.tensors().subList(1, 1 + values.size());
+                    List<Tensor> a = in.tensors().subList(1 + values.size(), 1 + 2 * values.size());
+                    in.rig()
+                            .backend()
+                            .optimizer()
+                            .moveAverages(scope, a, x, decay, in.tensors().getFirst());
+                    return in.tensors();
+                },
+                true);
+    }
+
+    private static float[] control(float updates, float skipped) {
+        float[] control = new float[Control.count()]; // [Control.count()]
+        control[Control.CLIP.ordinal()] = 0.3f;
+        control[Control.SKIPPED.ordinal()] = skipped;
+        control[Control.UPDATES.ordinal()] = updates;
+        return control;
+    }
+
     private void check(UpdateRule rule, Matrix p, Matrix g, float lag, float skipped) {
         both.check(
                 "update of %d elements by %s".formatted(p.values().length, rule),
@@ -69,11 +112,7 @@ final class UpdateParity {
     }
 
     private static List<Tensor> arguments(Rig rig, UpdateRule rule, Matrix p, Matrix g, float lag, float skipped) {
-        float[] control = new float[Control.count()]; // [Control.count()]
-        control[Control.CLIP.ordinal()] = 0.3f;
-        control[Control.SKIPPED.ordinal()] = skipped;
-        control[Control.UPDATES.ordinal()] = 7;
-        List<Tensor> all = new ArrayList<>(List.of(rig.tensor(p), rig.tensor(g), rig.vector(control)));
+        List<Tensor> all = new ArrayList<>(List.of(rig.tensor(p), rig.tensor(g), rig.vector(control(7, skipped))));
         List<Matrix> states = List.of(g.map((_, _, v) -> v / 2), g.map((_, _, v) -> v * v * lag));
         for (int i = 0; i < rule.states().size(); i++) {
             all.add(rig.tensor(states.get(i)));

@@ -86,6 +86,14 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
             reference.multiply(scope, spec, site, a, b, d);
             return;
         }
+        SumOrder order = SumOrder.of(spec, left, right);
+        if (RowProduct.takes(spec, order, left, right)) {
+            runtime.log()
+                    .launched(HostExecution.row(
+                            site, spec, left, right, RowProduct.KERNEL, computeType(Arithmetic.FLOAT)));
+            RowProduct.multiply(workers, spec, left, right, HostTensor.floats(d));
+            return;
+        }
         var sampled = new SampledProduct(workers, spec, left, right);
         Optional<long[][]> norms = gathers && !drawn ? sampled.normsWithZeros() : Optional.empty();
         String suffix = drawn ? "-sampled" : norms.isPresent() ? "-nonzero-rows" : "";
@@ -103,7 +111,7 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
             sampled.nonzero(gathered(spec, left, right, d), norms.get());
         } else {
             long start = System.nanoTime();
-            multiplyAll(spec, left, right, HostTensor.of(d));
+            multiplyAll(spec, order, left, right, HostTensor.of(d));
             long operations = 2 * left.rows() * right.rows() * left.k();
             watch.note(kernel, operations, System.nanoTime() - start);
         }
@@ -126,14 +134,13 @@ final class CpuGemm implements GemmBackend, AutoCloseable {
         return new GatheredProduct(this, runtime, spec, left, right, HostTensor.floats(d));
     }
 
-    private void multiplyAll(GemmSpec spec, HostOperand left, HostOperand right, HostTensor d) {
+    private void multiplyAll(GemmSpec spec, SumOrder order, HostOperand left, HostOperand right, HostTensor d) {
         List<PlaneUse> usesA = new ArrayList<>();
         List<PlaneUse> usesB = new ArrayList<>();
         for (Term term : spec.terms()) {
             usesA.add(PlaneUse.of(left.planes().get(term.planeA()), left.rows(), term.weightA()));
             usesB.add(PlaneUse.of(right.planes().get(term.planeB()), right.rows(), term.weightB()));
         }
-        SumOrder order = SumOrder.of(spec, left, right);
         Optional<NativeProduct> library = nativeProduct.filter(known -> takesAll(known, usesA, usesB, order));
         if (spec.epilogue() == Epilogue.ADD && library.isPresent()) {
             Optional<float[]> zeros = d.takeZeros();

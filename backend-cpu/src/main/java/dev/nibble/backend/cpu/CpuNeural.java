@@ -15,6 +15,8 @@ import dev.nibble.reference.ReferenceRotary;
 import dev.nibble.reference.Tasks;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.BlockCopy;
+import dev.nibble.spi.Gelu;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -189,6 +191,11 @@ final class CpuNeural implements NeuralOps, AutoCloseable {
         return gradQkv;
     }
 
+    @Override
+    public Tensor cachedAttention(StepScope scope, Tensor qkv, Tensor places, Tensor cache, KeyValueShape shape) {
+        return loops.cachedAttention(scope, qkv, places, cache, shape);
+    }
+
     /** Passes over chunks of 64 rows: sums that cross rows are made for each. */
     private void forEachChunk(int rows, Tasks.Rows body) {
         Tasks tasks = workers::forEach;
@@ -250,13 +257,13 @@ final class CpuNeural implements NeuralOps, AutoCloseable {
     }
 
     @Override
-    public Tensor gelu(StepScope scope, Tensor x) {
-        return loops.gelu(scope, x);
+    public Tensor gelu(StepScope scope, Tensor x, Gelu form) {
+        return loops.gelu(scope, x, form);
     }
 
     @Override
-    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
-        return loops.geluBackward(scope, gradOutput, x);
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x, Gelu form) {
+        return loops.geluBackward(scope, gradOutput, x, form);
     }
 
     @Override
@@ -271,8 +278,8 @@ final class CpuNeural implements NeuralOps, AutoCloseable {
 
     @Override
     public void crossEntropy(
-            StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
-        loops.crossEntropy(scope, logits, targets, loss, weight, gradient);
+            StepScope scope, Tensor logits, Tensor targets, int first, Tensor loss, float weight, boolean gradient) {
+        loops.crossEntropy(scope, logits, targets, first, loss, weight, gradient);
     }
 
     @Override

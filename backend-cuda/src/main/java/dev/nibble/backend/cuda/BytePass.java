@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A product of two matrices of bytes, all of a term or a part of it.
+ * A product of two matrices, all of a term or a part of it.
  *
  * @param a address on the left
  * @param b address on the right

@@ -12,26 +12,30 @@ import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 
 /**
- * Matrix products on the device. Integer codes and FP32 have the bits of the plain code; BF16, FP16 and 8-bit floats are summed by
- * the tensor cores of sm_90a in their own order, and elsewhere in FP32 in the plain code's.
+ * Matrix products on the device. Integer codes and FP32 have the bits of the plain code; large matrices of BF16, FP16 and 8-bit floats
+ * are summed by tensor cores in their own order. For those that do not multiply 8-bit floats they are decoded to BF16, unless the run is
+ * strict: then they are summed in the plain code's order.
  */
 final class CudaGemm implements GemmBackend {
     private final CudaRuntime runtime;
     private final CudaSampling sampling;
     private final GemmLaunches launches;
+    private final TensorCores cores;
 
     CudaGemm(CudaRuntime runtime) {
-        this(runtime, runtime.device().processors(), runtime.device().largestShared());
+        this(runtime, runtime.device().processors(), runtime.device().largestShared(), TensorCores.of(runtime));
     }
 
     /**
-     * Makes an operation; numbers do not depend on its limits.
+     * Makes an operation; numbers do not depend on the first two limits.
      *
      * @param blocks that are launched at most where each computes several tiles
      * @param largestShared bytes of shared memory that a block of the portable kernels takes at most
+     * @param cores what is used beyond what all devices have; sums of floats depend on it
      */
-    CudaGemm(CudaRuntime runtime, int blocks, int largestShared) {
+    CudaGemm(CudaRuntime runtime, int blocks, int largestShared, TensorCores cores) {
         this.runtime = runtime;
+        this.cores = cores;
         this.sampling = new CudaSampling(runtime);
         this.launches = new GemmLaunches(runtime, blocks, largestShared);
     }
@@ -47,18 +51,19 @@ final class CudaGemm implements GemmBackend {
         boolean empty = left.rows() == 0 || right.rows() == 0;
         if (draws && spec.product() == Product.GRAD_WEIGHT && !empty) {
             TokenDraw tokens = sampling.tokens(scope, spec, site, left, right);
-            note(plan, site, GemmKind.ofGathered(plan, runtime), "-sampled");
-            launches.gathered(plan, tokens, out);
+            GemmKind kind = GemmKind.ofGathered(plan, cores);
+            note(plan, site, kind, "-sampled");
+            launches.gathered(plan, kind, tokens, out);
             return;
         }
         if (draws && !empty) {
             RowDraw rows = sampling.rows(scope, spec, site, left, right);
-            GemmKind kind = GemmKind.ofDrawn(plan, runtime);
+            GemmKind kind = GemmKind.ofDrawn(plan, cores);
             note(plan, site, kind, "-sampled");
             launches.drawn(plan, kind, rows, out);
             return;
         }
-        GemmKind kind = GemmKind.of(plan, runtime);
+        GemmKind kind = GemmKind.of(plan, cores, runtime.strict());
         note(plan, site, kind, draws ? "-sampled" : "");
         if (!empty) {
             launches.all(plan, kind, out);

@@ -27,10 +27,10 @@ final class CudaLoss {
     }
 
     /** See {@link dev.nibble.spi.NeuralOps#crossEntropy}. */
-    void crossEntropy(Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
+    void crossEntropy(Tensor logits, Tensor targets, int first, Tensor loss, float weight, boolean gradient) {
         long rows = logits.shape().rows();
         int vocabulary = OperandChecks.cols(logits);
-        requireVector("targets", targets, rows);
+        int tokens = OperandChecks.requirePart("targets", targets, first, rows);
         requireVector("loss", loss, 1);
         CudaTensor.requireBelow("targets", targets, vocabulary);
         long chunks = Math.ceilDiv(rows, CHUNK_ROWS);
@@ -38,14 +38,14 @@ final class CudaLoss {
                 CudaTensor partials = runtime.memory().scratch("losses of chunks", chunks * Double.BYTES)) {
             Args args = runtime.args()
                     .floats(logits)
-                    .ints(targets)
+                    .pointer(CudaTensor.ints(targets) + (long) first * Integer.BYTES)
                     .pointer(losses.address())
                     .i64(rows)
                     .i32(vocabulary)
                     .about(logits);
             int wanted = gradient ? 1 : 0;
             if (areLong(vocabulary)) {
-                args.f32(weight / rows).i32(wanted);
+                args.f32(weight / tokens).i32(wanted);
                 long blocks = Math.clamp(rows, 1, runtime.device().processors());
                 int shared = (vocabulary + LONG_RING) * Float.BYTES;
                 runtime.kernels()
@@ -53,7 +53,7 @@ final class CudaLoss {
                         .launch(blocks, 1, 1, LONG_BLOCK, shared, args);
             } else {
                 int tile = tile(vocabulary);
-                args.i32(tile).f32(weight / rows).i32(wanted);
+                args.i32(tile).f32(weight / tokens).i32(wanted);
                 runtime.kernels()
                         .get("cross_entropy", "cross_entropy_rows")
                         .launch(Math.max(1, rows), 1, 1, BLOCK, tile * Float.BYTES, args);
@@ -63,6 +63,7 @@ final class CudaLoss {
                     .pointer(partials.address())
                     .floats(loss)
                     .i64(rows)
+                    .i64(tokens)
                     .f32(weight)
                     .about(loss);
             runtime.kernels().get("cross_entropy", "cross_entropy_mean").launch(1, 1, 1, BLOCK, 0, mean);

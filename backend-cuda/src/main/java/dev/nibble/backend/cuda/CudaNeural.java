@@ -6,6 +6,8 @@ import static dev.nibble.reference.OperandChecks.requirePacked;
 import dev.nibble.reference.OperandChecks;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.BlockCopy;
+import dev.nibble.spi.Gelu;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -28,6 +30,7 @@ final class CudaNeural implements NeuralOps {
     private final DeviceAttention attention;
     private final CudaLoss loss;
     private final RotaryAngles angles;
+    private final CudaCachedAttention cachedAttention;
 
     CudaNeural(CudaRuntime runtime, DType arithmetic) {
         this.runtime = runtime;
@@ -36,6 +39,7 @@ final class CudaNeural implements NeuralOps {
         this.attention = DeviceAttention.of(runtime, arithmetic);
         this.loss = new CudaLoss(runtime);
         this.angles = new RotaryAngles(runtime);
+        this.cachedAttention = new CudaCachedAttention(runtime, angles);
     }
 
     private Kernel elementwise(String function) {
@@ -158,6 +162,11 @@ final class CudaNeural implements NeuralOps {
     }
 
     @Override
+    public Tensor cachedAttention(StepScope scope, Tensor qkv, Tensor places, Tensor cache, KeyValueShape shape) {
+        return cachedAttention.forward(scope, qkv, places, cache, shape);
+    }
+
+    @Override
     public Tensor swiGlu(StepScope scope, Tensor gateUp) {
         int hidden = OperandChecks.hiddenOf(gateUp);
         long rows = gateUp.shape().rows();
@@ -210,17 +219,17 @@ final class CudaNeural implements NeuralOps {
     }
 
     @Override
-    public Tensor gelu(StepScope scope, Tensor x) {
+    public Tensor gelu(StepScope scope, Tensor x, Gelu form) {
         Tensor y = scope.allocate("gelu", DType.FP32, x.shape());
-        rowOperations.gelu(x, y);
+        rowOperations.gelu(x, form, y);
         return y;
     }
 
     @Override
-    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x, Gelu form) {
         requireMatrix("gradOutput", gradOutput, x.shape().rows(), x.shape().cols());
         Tensor gradX = scope.allocate("gradient of gelu", DType.FP32, x.shape());
-        rowOperations.geluBackward(gradOutput, x, gradX);
+        rowOperations.geluBackward(gradOutput, x, form, gradX);
         return gradX;
     }
 
@@ -257,8 +266,8 @@ final class CudaNeural implements NeuralOps {
 
     @Override
     public void crossEntropy(
-            StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {
-        this.loss.crossEntropy(logits, targets, loss, weight, gradient);
+            StepScope scope, Tensor logits, Tensor targets, int first, Tensor loss, float weight, boolean gradient) {
+        this.loss.crossEntropy(logits, targets, first, loss, weight, gradient);
     }
 
     @Override

@@ -30,11 +30,14 @@ final class CudaOptimizer implements OptimizerOps {
     private static final int SQUARES_BLOCK = 128;
     private static final int SQUARES_THREADS = 4; // of a chunk
     private static final int UPDATE_TENSORS = 56; // of a launch; as in optimizer.cu
+    private static final int AVERAGE_TENSORS = 120; // of a launch; as in optimizer.cu
     private static final int BLOCK = 256;
     private static final int MOST_CORRECTIONS = 1 << 20; // updates; later ones are corrected by next to nothing
     private static final long HEADER = 16; // bytes of a table before its tensors: their number, their chunks
     private static final long SQUARES_ENTRY = 24; // bytes: address, elements, first chunk
     private static final long UPDATE_ENTRY = 56; // bytes: four addresses, elements, first chunk, decay, padding
+
+    private static final long AVERAGE_ENTRY = 32; // bytes: two addresses, elements, first chunk
 
     private record Betas(float first, float second) {}
 
@@ -42,6 +45,8 @@ final class CudaOptimizer implements OptimizerOps {
     private final CudaUpdateRules rules;
     private final MemorySegment squares = Arena.ofAuto().allocate(HEADER + SQUARES_TENSORS * SQUARES_ENTRY, Long.BYTES);
     private final MemorySegment updates = Arena.ofAuto().allocate(HEADER + UPDATE_TENSORS * UPDATE_ENTRY, Long.BYTES);
+    private final MemorySegment averaged =
+            Arena.ofAuto().allocate(HEADER + AVERAGE_TENSORS * AVERAGE_ENTRY, Long.BYTES);
     private final Map<Betas, CudaTensor> corrections = new HashMap<>(); // [updates, 2]
 
     CudaOptimizer(CudaRuntime runtime) {
@@ -160,6 +165,35 @@ final class CudaOptimizer implements OptimizerOps {
         runtime.kernels()
                 .get("optimizer", "adamw")
                 .launch(Math.clamp(chunks(parameter), 1, Integer.MAX_VALUE), 1, 1, BLOCK, 0, args);
+    }
+
+    @Override
+    public void moveAverages(StepScope scope, List<Tensor> averages, List<Tensor> values, float decay, Tensor control) {
+        OperandChecks.requireAverages(averages, values, decay);
+        OperandChecks.requireVector("control", control, Control.count());
+        for (int from = 0; from < averages.size(); from += AVERAGE_TENSORS) {
+            int to = Math.min(averages.size(), from + AVERAGE_TENSORS);
+            moveSome(averages.subList(from, to), values.subList(from, to), decay, control);
+        }
+    }
+
+    private void moveSome(List<Tensor> averages, List<Tensor> values, float decay, Tensor control) {
+        long chunks = 0;
+        for (int i = 0; i < averages.size(); i++) {
+            Tensor average = averages.get(i);
+            MemorySegment entry = averaged.asSlice(HEADER + i * AVERAGE_ENTRY, AVERAGE_ENTRY);
+            entry.setAtIndex(ValueLayout.JAVA_LONG, 0, CudaTensor.floats(average));
+            entry.setAtIndex(ValueLayout.JAVA_LONG, 1, CudaTensor.floats(values.get(i)));
+            entry.setAtIndex(ValueLayout.JAVA_LONG, 2, average.shape().elements());
+            entry.setAtIndex(ValueLayout.JAVA_LONG, 3, chunks);
+            chunks += chunks(average);
+        }
+        averaged.setAtIndex(ValueLayout.JAVA_LONG, 0, averages.size());
+        averaged.setAtIndex(ValueLayout.JAVA_LONG, 1, chunks);
+        Args args = runtime.args().struct(averaged).floats(control).f32(decay).about(averages.getFirst());
+        runtime.kernels()
+                .get("optimizer", "averages")
+                .launch(Math.clamp(chunks, 1, Integer.MAX_VALUE), 1, 1, BLOCK, 0, args);
     }
 
     private CudaTensor corrections(AdamW spec) {

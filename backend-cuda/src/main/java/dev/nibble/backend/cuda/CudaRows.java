@@ -3,6 +3,7 @@ package dev.nibble.backend.cuda;
 import static dev.nibble.reference.OperandChecks.requireVector;
 
 import dev.nibble.reference.OperandChecks;
+import dev.nibble.spi.Gelu;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Tensor;
@@ -61,14 +62,14 @@ final class CudaRows {
     }
 
     /** See {@link dev.nibble.spi.NeuralOps#gelu}. */
-    void gelu(Tensor x, Tensor y) {
+    void gelu(Tensor x, Gelu form, Tensor y) {
         long elements = x.shape().elements();
         Args args = runtime.args().floats(x).floats(y).i64(elements).about(y);
-        kernel("gelu").launch(elements, BLOCK, args);
+        kernel(form == Gelu.TANH ? "gelu_tanh" : "gelu").launch(elements, BLOCK, args);
     }
 
     /** See {@link dev.nibble.spi.NeuralOps#geluBackward}. */
-    void geluBackward(Tensor gradOutput, Tensor x, Tensor gradX) {
+    void geluBackward(Tensor gradOutput, Tensor x, Gelu form, Tensor gradX) {
         long elements = x.shape().elements();
         Args args = runtime.args()
                 .floats(gradOutput)
@@ -76,6 +77,6 @@ final class CudaRows {
                 .floats(gradX)
                 .i64(elements)
                 .about(gradX);
-        kernel("gelu_backward").launch(elements, BLOCK, args);
+        kernel(form == Gelu.TANH ? "gelu_tanh_backward" : "gelu_backward").launch(elements, BLOCK, args);
     }
 }

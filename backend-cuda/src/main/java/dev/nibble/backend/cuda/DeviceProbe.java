@@ -89,6 +89,7 @@ final class DeviceProbe {
         }
         List<String> others = KernelImages.others(chosen, images);
         return Availability.yes(device + ", kernels for " + chosen
+                + (KernelImages.isTested(chosen) ? "" : ", which bench/gpu/run.sh has not tested on such a device yet")
                 + (others.isEmpty() ? "" : " (compiled, never run here: " + String.join(", ", others) + ")"));
     }
 }

@@ -49,6 +49,11 @@ record Findings(long address) {
         return address + 32 + (long) Long.BYTES * plane;
     }
 
+    /** {@return numbers of warps that have begun to add the sums of rows, two} */
+    long begun() {
+        return address + 48;
+    }
+
     /** {@return what comes behind} */
     long end() {
         return address + BYTES;

@@ -14,8 +14,14 @@ enum GemmKind {
     INT8_MMA("int8-mma", "exact int32 on tensor cores, fp32 scale"),
     /** Two matrices of BF16 or FP16 by warpgroups. */
     HALF_WGMMA("wgmma", "fp32 sums on tensor cores"),
+    /** The same by warps. */
+    HALF_MMA("mma", "mma.sync, fp32 sums on tensor cores"),
     /** Two matrices of 8-bit floats by warpgroups. */
     FP8_WGMMA("wgmma", "fp8 on tensor cores, added in fp32 every 128"),
+    /** 8-bit floats by warps: any scales, masks and terms. */
+    FP8_MMA("mma", "fp8 on tensor cores, mma.sync, added in fp32 every 128"),
+    /** The same as BF16. */
+    FP8_DECODED("bf16-mma", "fp8 decoded to bf16, mma.sync, fp32 sums of 128 on tensor cores, fp32 scale"),
     /** Wider floats, one chain. */
     FLOAT("fma", "fp32 fma chain"),
     /** Codes decoded to FP32, chains of at most 128. */
@@ -25,6 +31,7 @@ enum GemmKind {
 
     private static final long TENSOR_COPY_ALIGNMENT = 16; // bytes, of a row
     private static final long FP8_STAGE = 128;
+    private static final long FP8_COPY = 16; // codes that a thread reads at once
     private static final long TILE = 128; // what is smaller leaves most of a tile empty
 
     private final String kernel;
@@ -35,37 +42,57 @@ enum GemmKind {
         this.computeType = computeType;
     }
 
-    /** {@return the fastest kernels that a product can have on a device} */
-    static GemmKind of(ProductPlan plan, CudaRuntime runtime) {
-        boolean warpgroups = WarpgroupLaunches.available(runtime);
+    /**
+     * {@return the fastest kernels that a product can have}
+     *
+     * @param cores which there are
+     * @param strict whether 8-bit floats are multiplied as such, or in the order of the plain code
+     */
+    static GemmKind of(ProductPlan plan, TensorCores cores, boolean strict) {
         if (plan.k() == 0) {
             return ORDERED;
         }
         if (plan.all(Arithmetic.EXACT)) {
-            return exact(plan, warpgroups);
+            return exact(plan, cores.warpgroups());
         }
         if (plan.all(Arithmetic.FLOAT)) {
             boolean half = plan.isOne(DType.BF16, DType.BF16) || plan.isOne(DType.FP16, DType.FP16);
-            return half && warpgroups && fillsTiles(plan) ? HALF_WGMMA : FLOAT;
+            if (!half || !fillsTiles(plan) || !plan.everyBlockPresent()) {
+                return FLOAT;
+            }
+            return cores.warpgroups() ? HALF_WGMMA : HALF_MMA;
         }
-        if (plan.all(Arithmetic.CHAIN)) {
-            boolean both = plan.terms().size() == 1
-                    && isFp8(plan.terms().getFirst().a())
-                    && isFp8(plan.terms().getFirst().b());
-            return both && warpgroups && fillsTiles(plan) && plan.endsAt(FP8_STAGE) ? FP8_WGMMA : CHAINS;
+        return plan.all(Arithmetic.CHAIN) ? chains(plan, cores, strict) : ORDERED;
+    }
+
+    private static GemmKind chains(ProductPlan plan, TensorCores cores, boolean strict) {
+        boolean fp8 = plan.terms().stream().allMatch(term -> isFp8(term.a()) && isFp8(term.b()));
+        if (!fp8 || !fillsTiles(plan) || !plan.endsAt(FP8_COPY)) {
+            return CHAINS;
         }
-        return ORDERED;
+        boolean one = plan.terms().size() == 1 && plan.everyBlockPresent() && plan.endsAt(FP8_STAGE);
+        if (cores.warpgroups() && one) {
+            return FP8_WGMMA;
+        }
+        PlaneTerm first = plan.terms().getFirst();
+        boolean alike = plan.terms().stream()
+                .allMatch(term -> term.a().format() == first.a().format()
+                        && term.b().format() == first.b().format());
+        if (cores.fp8() && alike) {
+            return FP8_MMA;
+        }
+        return strict ? CHAINS : FP8_DECODED;
     }
 
     /** {@return the kernels of an input gradient of drawn rows} */
-    static GemmKind ofDrawn(ProductPlan plan, CudaRuntime runtime) {
-        GemmKind kind = of(plan, runtime);
+    static GemmKind ofDrawn(ProductPlan plan, TensorCores cores) {
+        GemmKind kind = of(plan, cores, true);
         return kind == INT8_WGMMA || kind == INT8_MMA ? kind : ORDERED;
     }
 
     /** {@return the kernels of gathered tokens} */
-    static GemmKind ofGathered(ProductPlan plan, CudaRuntime runtime) {
-        return WarpgroupLaunches.available(runtime) && plan.fitsBytes() ? INT8_BLOCKS : INT8_MMA;
+    static GemmKind ofGathered(ProductPlan plan, TensorCores cores) {
+        return cores.warpgroups() && plan.fitsBytes() ? INT8_BLOCKS : INT8_MMA;
     }
 
     private static GemmKind exact(ProductPlan plan, boolean warpgroups) {
@@ -91,7 +118,6 @@ enum GemmKind {
         return plan.m() >= TILE
                 && plan.n() >= TILE
                 && plan.k() >= TILE
-                && plan.everyBlockPresent()
                 && plan.terms().stream().allMatch(term -> aligned(term.a()) && aligned(term.b()));
     }
 
@@ -104,7 +130,7 @@ enum GemmKind {
         PlaneTerm first = plan.terms().getFirst();
         return switch (this) {
             case INT8_WGMMA, INT8_BLOCKS, INT8_MMA -> "cuda-" + kernel + '-' + granularity(plan);
-            case HALF_WGMMA, FP8_WGMMA, CHAINS, FLOAT, ORDERED ->
+            case HALF_WGMMA, HALF_MMA, FP8_WGMMA, FP8_MMA, FP8_DECODED, CHAINS, FLOAT, ORDERED ->
                 "cuda-" + first.a().format().label() + '-' + first.b().format().label() + '-' + kernel;
         };
     }
@@ -123,7 +149,7 @@ enum GemmKind {
                 .allMatch(term -> term.a().format() == DType.INT8 && term.b().format() == DType.INT8);
         return switch (this) {
             case INT8_WGMMA, INT8_BLOCKS, INT8_MMA -> bytes ? computeType : "codes unpacked to bytes, " + computeType;
-            case HALF_WGMMA, FP8_WGMMA, CHAINS, FLOAT, ORDERED -> computeType;
+            case HALF_WGMMA, HALF_MMA, FP8_WGMMA, FP8_MMA, FP8_DECODED, CHAINS, FLOAT, ORDERED -> computeType;
         };
     }
 }

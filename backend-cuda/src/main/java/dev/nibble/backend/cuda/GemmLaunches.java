@@ -12,6 +12,8 @@ final class GemmLaunches {
     private static final int MMA_PADDING = 16; // bytes at the end of a row in shared memory
     private static final int MMA_STAGES = 4;
     private static final int MMA_STAGES_SMALL = 2;
+    private static final int FLOAT_STAGE = 64; // bytes of a row of floats in shared memory
+    private static final int DECODED_STAGE = 128; // of 8-bit floats as BF16
     private static final int ORDERED_TILE = 64;
     private static final int SUM_THREADS = 256;
     private static final long MOST_BLOCKS = 1 << 20; // of kernels that are not kept running
@@ -58,6 +60,11 @@ final class GemmLaunches {
                 case HALF_WGMMA -> warpgroups.halves(plan);
                 case FP8_WGMMA -> warpgroups.floats8(plan);
                 case INT8_MMA -> bytes(plan, RowList.ALL);
+                case HALF_MMA ->
+                    floats(plan, "gemm_half", label(plan.terms().getFirst().a()), FLOAT_STAGE, MMA_STAGES);
+                case FP8_MMA ->
+                    floats(plan, "gemm_fp8" + KernelImages.FROM_ADA_ON, labels(plan), FLOAT_STAGE, MMA_STAGES);
+                case FP8_DECODED -> floats(plan, "gemm_half", "fp8", DECODED_STAGE, MMA_STAGES_SMALL);
                 case FLOAT -> simple(plan, "gemm_float", "gemm_float", MMA_TILE);
                 case CHAINS -> simple(plan, "gemm_float", "gemm_chains", MMA_TILE);
                 case ORDERED -> simple(plan, "gemm_ordered", "gemm_ordered", ORDERED_TILE);
@@ -138,9 +145,32 @@ final class GemmLaunches {
         boolean deep = largestShared >= mmaShared(stage, MMA_STAGES);
         String suffix = stage == MMA_TILE && deep ? "_deep" : "";
         int stages = stage == MMA_TILE && !deep ? MMA_STAGES_SMALL : MMA_STAGES;
+        launchMma("gemm_int8", "gemm_int8_" + stage + suffix, stage, stages, tiles);
+    }
+
+    private static String label(PlaneTerm.Side side) {
+        return side.format().label();
+    }
+
+    private static String labels(ProductPlan plan) {
+        PlaneTerm first = plan.terms().getFirst();
+        return label(first.a()) + '_' + label(first.b());
+    }
+
+    private void floats(ProductPlan plan, String file, String formats, int stage, int stages) {
+        List<BytePass> passes = new ArrayList<>();
+        for (int t = 0; t < plan.terms().size(); t++) {
+            PlaneTerm term = plan.terms().get(t);
+            passes.add(new BytePass(term.a().codes(), term.b().codes(), t, 0));
+        }
+        arguments.passes(passes);
+        launchMma(file, "gemm_mma_" + formats, stage, stages, plan.tiles(MMA_TILE, MMA_TILE));
+    }
+
+    private void launchMma(String file, String function, int stage, int stages, long tiles) {
         Args args = runtime.args().struct(arguments.struct());
         runtime.kernels()
-                .get("gemm_int8", "gemm_int8_" + stage + suffix)
+                .get(file, function)
                 .launch(Math.min(tiles, blocks), 1, 1, MMA_THREADS, mmaShared(stage, stages), args);
     }
 
@@ -149,12 +179,16 @@ final class GemmLaunches {
         return stages * (2 * MMA_TILE * (stage + MMA_PADDING) + scales);
     }
 
-    /** Computes a weight gradient of the tokens that were drawn. */
-    void gathered(ProductPlan plan, TokenDraw tokens, long d) {
+    /**
+     * Computes a weight gradient of the tokens that were drawn.
+     *
+     * @param kind of {@link GemmKind#ofGathered}
+     */
+    void gathered(ProductPlan plan, GemmKind kind, TokenDraw tokens, long d) {
         try (GatheredTokens gathered = new GatheredTokens(runtime, arguments, plan, tokens)) {
             PlaneTerm term = gathered.gather();
             arguments.out(d, plan.spec().epilogue() == Epilogue.ADD);
-            if (GemmKind.ofGathered(plan, runtime) == GemmKind.INT8_BLOCKS) {
+            if (kind == GemmKind.INT8_BLOCKS) {
                 warpgroups.gathered(plan, term, gathered.pitch());
             } else {
                 launchBytes(

@@ -35,7 +35,7 @@ final class Kernels {
         return Set.copyOf(kernels.keySet());
     }
 
-    /** {@return the architecture whose code runs: {@code sm_90a}, or {@code compute_80} if the driver compiles it} */
+    /** {@return the architecture whose code runs, as {@link KernelImages#choose} says} */
     String architecture() {
         return KernelImages.choose(device.major(), device.minor(), settings.images());
     }

@@ -25,9 +25,6 @@ import java.util.Optional;
  * both orientations, residuals, statistics. Where a tile holds whole blocks, one kernel does it all.
  */
 final class MatrixQuantizer {
-    private static final long MOST_SUMS =
-            1 << 16; // of rows, of which each block of a kernel makes the moments for itself
-
     private final QuantizeKernels kernels;
     private final CudaRuntime runtime;
     private final QuantizeSpec spec;
@@ -40,12 +37,12 @@ final class MatrixQuantizer {
     private final List<OperandSpec> specs;
     private final List<GroupGrid> grids;
     private final Findings findings;
+    private final long rowSums; // room for what the moments are made of; 0 if none are needed
     private final ResidualPlanes residuals;
     private StatisticsParts statistics;
     private long settled; // the state that gives the scale of all planes; 0 if there is none
     private boolean decided; // whether a residual is among the statistics
     private int counted; // planes whose saturated elements are counted
-    private long rowSums; // of which the moments are still to be made; 0 if there are none
     private StatisticsOrder order;
     private boolean told; // whether the statistics are written
 
@@ -92,8 +89,14 @@ final class MatrixQuantizer {
                 + grids.stream()
                         .mapToLong(grid -> (long) grid.groups() * Float.BYTES)
                         .sum();
-        this.findings = new Findings(memory.scratch("amaxes", bytes));
-        runtime.stream().fill(findings.address(), (byte) 0, bytes);
+        boolean moments = specs.stream()
+                .limit(grids.size())
+                .anyMatch(operand ->
+                        PlaneStructs.needsMoments(operand.planes().getFirst().scaleRule()));
+        long sums = moments ? values.rows() * 2L * Float.BYTES : 0;
+        this.findings = new Findings(memory.scratch("amaxes", bytes + sums));
+        this.rowSums = moments ? findings.address() + bytes : 0;
+        runtime.stream().fill(findings.address(), (byte) 0, bytes + sums);
         this.residuals = new ResidualPlanes(kernels, memory, values, state, findings);
         this.statistics = StatisticsParts.of(findings.amax(), values.elements());
     }
@@ -155,8 +158,6 @@ final class MatrixQuantizer {
         List<MadePlanes> several = mades.stream()
                 .filter(made -> made.grid().groups() > 1 && made.needsAmaxes())
                 .toList();
-        boolean moments = mades.stream()
-                .anyMatch(made -> PlaneStructs.needsMoments(made.first().scaleRule()));
         if (several.isEmpty()) {
             settled = mades.size() == 1 ? mades.getFirst().settledBy(state) : 0;
         } else {
@@ -166,14 +167,8 @@ final class MatrixQuantizer {
                     several.stream().map(MadePlanes::amaxes).toList(),
                     findings.amax());
         }
-        if (moments) {
-            long sums = memory.scratch("row sums", values.rows() * 2L * Float.BYTES);
-            kernels.rowSums(values, settled, sums, findings);
-            if (values.rows() > MOST_SUMS) {
-                kernels.moments(values, settled, sums, findings);
-            } else {
-                rowSums = sums;
-            }
+        if (rowSums != 0) {
+            kernels.moments(values, settled, rowSums, findings);
         } else if (several.isEmpty()) {
             kernels.amax(values, settled, findings.amax());
         }
@@ -196,7 +191,7 @@ final class MatrixQuantizer {
         if (aligned.isPresent()) {
             List<Long> amaxes =
                     mades.stream().map(made -> atOnce ? 0 : made.amaxes()).toList();
-            kernels.aligned(aligned.get(), values, both, amaxes, 0, findings, tell(!atOnce), state);
+            kernels.aligned(aligned.get(), values, both, amaxes, findings, tell(!atOnce), state);
         } else if (!atOnce) {
             List<CodeSide> scaled = new ArrayList<>();
             for (int i = 0; i < mades.size(); i++) {
@@ -291,7 +286,6 @@ final class MatrixQuantizer {
                     values,
                     both(side, false, side, targets),
                     List.of(made.amaxes()),
-                    rowSums,
                     findings,
                     tell(alone),
                     state);
@@ -349,10 +343,6 @@ final class MatrixQuantizer {
 
     /** Makes the scales of a plane. */
     private CodeSide scaled(MadePlanes made, CodeSide unscaled) {
-        if (rowSums != 0) {
-            kernels.moments(values, settled, rowSums, findings);
-            rowSums = 0;
-        }
         CodeSide side = unscaled.withApply(multipliers(made));
         float unit = side.plane().source() instanceof PlaneSource.Digit digit && digit.upper()
                 ? digit.mode().base()

@@ -22,8 +22,10 @@ final class QuantizeKernels {
     private static final long BLOCKS_A_PROCESSOR = 8;
     private static final long STREAMS_A_PROCESSOR = 2; // blocks of quantize_aligned.cu that run at once
     private static final int SELECT_BLOCK = 1024;
-    private static final int MOMENT_BLOCK = 128; // of moments_rows, four threads a row
-    private static final int FINISH_BLOCK = 1024; // of moments_finish
+    private static final int MOMENT_BLOCK = 320; // of moments_matrix: eight warps for rows, two for their sums
+    private static final int MOMENT_ROWS = 16; // of a block at once
+    private static final int MOMENT_STAGES = 4; // of its rows on their way, as in moments.cuh
+    private static final int MOMENT_COLS = 256; // of a stage
 
     private final CudaRuntime runtime;
     private final long mostBlocks;
@@ -122,43 +124,27 @@ final class QuantizeKernels {
     }
 
     /**
-     * Finds the sums of |x| and x² of each row and the largest magnitude, unless a given scale is in force.
+     * Finds {mean |x|, mean x²} and the largest magnitude, unless a given scale is in force.
      *
      * @param given the state that gives it, or 0
-     * @param sums room for 2 · rows floats
+     * @param sums room for 2 · rows floats, 0 before
      */
-    void rowSums(DeviceMatrix x, long given, long sums, Findings findings) {
-        long squares = sums + x.rows() * Float.BYTES;
+    void moments(DeviceMatrix x, long given, long sums, Findings findings) {
         Args args = runtime.args()
                 .pointer(x.address())
                 .i64(x.rows())
                 .i64(x.cols())
                 .i32(x.vector() ? 1 : 0)
                 .pointer(given)
-                .pointer(sums)
-                .pointer(squares)
                 .pointer(findings.amax())
-                .about(x.tensor());
-        long blocks = Math.clamp(Math.ceilDiv(x.rows(), MOMENT_BLOCK / VECTOR), 1, mostBlocks);
-        runtime.kernels().get(STATISTICS, "moments_rows").launch(blocks, 1, 1, MOMENT_BLOCK, 0, args);
-    }
-
-    /**
-     * Finds {mean |x|, mean x²}, unless a given scale is in force.
-     *
-     * @param given the state that gives it, or 0
-     * @param sums of each row
-     */
-    void moments(DeviceMatrix x, long given, long sums, Findings findings) {
-        Args args = runtime.args()
+                .pointer(findings.begun())
                 .pointer(sums)
-                .pointer(sums + x.rows() * Float.BYTES)
-                .i64(x.rows())
-                .i64(x.cols())
-                .pointer(given)
                 .pointer(findings.moments())
                 .about(x.tensor());
-        launchOne(STATISTICS, "moments_finish", FINISH_BLOCK, args);
+        long most = Math.min(mostBlocks, runtime.device().processors());
+        long blocks = Math.clamp(Math.ceilDiv(x.rows(), MOMENT_ROWS), 1, most);
+        int shared = MOMENT_STAGES * MOMENT_ROWS * MOMENT_COLS * Float.BYTES;
+        runtime.kernels().get(STATISTICS, "moments_matrix").launch(blocks, 1, 1, MOMENT_BLOCK, shared, args);
     }
 
     /** Makes the scales of all groups of a plane. */
@@ -230,7 +216,6 @@ final class QuantizeKernels {
      * Makes scales and rounds by a kernel of quantize_aligned.cu.
      *
      * @param amaxes where the amaxes of each grid lie; 0 if the launch finds them
-     * @param sums of each row, of which the launch makes the moments; 0 if it does not
      * @param findings other things that are found
      * @param statistics writes them, too; empty if the launch does not
      */
@@ -239,7 +224,6 @@ final class QuantizeKernels {
             DeviceMatrix x,
             Sides sides,
             List<Long> amaxes,
-            long sums,
             Findings findings,
             Optional<StatisticsOrder> statistics,
             DeviceState state) {
@@ -249,9 +233,7 @@ final class QuantizeKernels {
                 .pointer(0)
                 .pointer(amaxes.getFirst())
                 .pointer(amaxes.getLast())
-                .pointer(findings.moments())
-                .pointer(sums)
-                .pointer(sums == 0 ? 0 : sums + x.rows() * Float.BYTES);
+                .pointer(findings.moments());
         statistics.orElseGet(() -> StatisticsOrder.none(findings)).write(call);
         Args args = runtime.args().struct(call.segment()).about(x.tensor());
         long most = Math.min(tiles(kind, sides.straight(), sides.transposed()), mostBlocks);

@@ -29,9 +29,25 @@ final class BenchmarkTable {
      */
     record Row(String what, String shape, double millis, double teraflops, double ratio, double floor) {}
 
+    /**
+     * A training step in PyTorch, compiled.
+     *
+     * @param parameters their format: bf16, or mixed for FP32 under autocast
+     * @param launched milliseconds where its kernels are launched one by one; NaN if unknown
+     * @param graph milliseconds where it is replayed from one CUDA graph; NaN if unknown
+     * @param uncaptured why there is no such graph; empty if there is one
+     */
+    record TorchStep(String model, String parameters, double launched, double graph, String uncaptured) {
+        /** {@return the shorter time; NaN if none is known} */
+        double millis() {
+            return launched < graph || Double.isNaN(graph) ? launched : graph;
+        }
+    }
+
     private final Map<String, String> facts = new LinkedHashMap<>();
     private final List<Row> products = new ArrayList<>();
     private final List<Row> attention = new ArrayList<>();
+    private final List<TorchStep> torchSteps = new ArrayList<>();
     private final StringBuilder steps = new StringBuilder();
     private final StringBuilder kernels = new StringBuilder();
     private final List<Object> stepTrees = new ArrayList<>();
@@ -74,10 +90,15 @@ final class BenchmarkTable {
         return List.copyOf(missed);
     }
 
+    /** Adds one of PyTorch's training steps. */
+    void torch(TorchStep step) {
+        torchSteps.add(step);
+    }
+
     /**
      * Adds a training step.
      *
-     * @param bf16 milliseconds of PyTorch's, all BF16; NaN if unknown
+     * @param bf16 milliseconds of PyTorch's, all BF16, in the faster way; NaN if unknown
      * @param mixed the same with FP32 parameters
      * @param floor of the ratio to the first; 0: none
      */
@@ -204,14 +225,14 @@ final class BenchmarkTable {
 
                 Forward, backward, clipping by the norm, AdamW; FP32 parameters and moments; attention in BF16, head in BF16 (fp32: in FP32). 124M: 12
                 layers, 768 wide, 16 x 1024 tokens; 1.0B: 16 layers, 2048 wide, 8 x 1024; 2.4B-wide: 8 layers, 4096 wide, 4 x 2048; vocabulary 50304.
-                Ratios are to PyTorch's compiled step of the same run: all of it BF16, and with FP32 parameters (mixed). Memory in GiB: the peak as
-                predicted from shapes, without what operations work in; the peak of live tensors; what was taken from the device, gaps included.
-                What bounds a step: see where its time goes.
+                Steps are replayed from CUDA graphs. Ratios are to PyTorch's compiled step of the same run, which does not clip, in the faster of two ways
+                (below): all of it BF16, and with FP32 parameters (mixed). Memory in GiB: the peak as predicted from shapes, without what operations
+                work in; the peak of live tensors; what was taken from the device, gaps included. What bounds a step: see where its time goes.
 
                 | model | quantizer | ms | tokens/s | TFLOPS | ratio | floor | ratio to mixed | predicted | live | held |
                 |---|---|---|---|---|---|---|---|---|---|---|
                 """);
-        page.append(steps);
+        page.append(steps).append(torchMarkdown());
         if (!quantize.isEmpty()) {
             page.append("""
 
@@ -229,12 +250,41 @@ final class BenchmarkTable {
         return page.toString();
     }
 
+    private String torchMarkdown() {
+        if (torchSteps.isEmpty()) {
+            return "";
+        }
+        StringBuilder part = new StringBuilder("""
+
+                PyTorch's steps in ms: kernels launched one by one, and all of a step replayed from one CUDA graph.
+
+                | model | parameters | launched | from a graph |
+                |---|---|---|---|
+                """);
+        for (TorchStep step : torchSteps) {
+            String graph = step.uncaptured().isEmpty() ? shown(step.graph(), "%.1f") : "none: " + step.uncaptured();
+            part.append("| %s | %s | %s | %s |%n"
+                    .formatted(step.model(), step.parameters(), shown(step.launched(), "%.1f"), graph));
+        }
+        return part.toString();
+    }
+
     /** {@return the object} */
     Map<String, Object> tree() {
         Map<String, Object> tree = new LinkedHashMap<>(facts);
         tree.put("products", products.stream().map(BenchmarkTable::tree).toList());
         tree.put("attention", attention.stream().map(BenchmarkTable::tree).toList());
         tree.put("steps", stepTrees);
+        tree.put("pytorchSteps", torchSteps.stream().map(BenchmarkTable::tree).toList());
+        return tree;
+    }
+
+    private static Map<String, Object> tree(TorchStep step) {
+        Map<String, Object> tree = new LinkedHashMap<>();
+        tree.put("model", step.model());
+        tree.put("parameters", step.parameters());
+        put(tree, "millisecondsLaunched", step.launched());
+        put(tree, "millisecondsFromAGraph", step.graph());
         return tree;
     }
 

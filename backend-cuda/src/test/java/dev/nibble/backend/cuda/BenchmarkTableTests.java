@@ -42,6 +42,27 @@ class BenchmarkTableTests {
     }
 
     @Test
+    void pyTorchCountsInItsFasterWay() {
+        assertEquals(20, new BenchmarkTable.TorchStep("tiny", "bf16", 24, 20, "").millis());
+        assertEquals(19, new BenchmarkTable.TorchStep("tiny", "bf16", 19, 20, "").millis());
+        assertEquals(19, new BenchmarkTable.TorchStep("tiny", "bf16", 19, Double.NaN, "why").millis());
+        assertTrue(Double.isNaN(new BenchmarkTable.TorchStep("tiny", "bf16", Double.NaN, Double.NaN, "").millis()));
+    }
+
+    @Test
+    void bothOfPyTorchsTimesAreShown() {
+        BenchmarkTable table = new BenchmarkTable();
+        assertTrue(!table.markdown().contains("launched one by one"), table.markdown());
+        table.torch(new BenchmarkTable.TorchStep("tiny", "bf16", 24, 20.04, ""));
+        table.torch(new BenchmarkTable.TorchStep("tiny", "mixed", 31, Double.NaN, "out of memory"));
+        String page = table.markdown();
+        assertTrue(page.contains("| tiny | bf16 | 24.0 | 20.0 |"), page);
+        assertTrue(page.contains("| tiny | mixed | 31.0 | none: out of memory |"), page);
+        Map<?, ?> tree = (Map<?, ?>) ((List<?>) table.tree().get("pytorchSteps")).getLast();
+        assertEquals(Map.of("model", "tiny", "parameters", "mixed", "millisecondsLaunched", 31.0), tree);
+    }
+
+    @Test
     void kernelsAreListedLongestFirstAndSummedByKind() {
         BenchmarkTable table = new BenchmarkTable();
         table.step(step(50), 20, 30, 0);

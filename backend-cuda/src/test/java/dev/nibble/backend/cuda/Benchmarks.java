@@ -20,6 +20,8 @@ import java.util.Properties;
 final class Benchmarks {
     private static final System.Logger LOG = System.getLogger("nibble.benchmarks");
     private static final double TERA = 1e9; // operations a millisecond
+    private static final String BF16 = "bf16"; // PyTorch's step with parameters, gradients and moments in it
+    private static final String MIXED = "mixed"; // the same with FP32 ones under autocast
     private static final double BACKWARD = 2.5; // operations of attention's gradient, of those of its forward pass
 
     /** A product with its floor, of PyTorch's rate in BF16; 0: none. */
@@ -90,6 +92,7 @@ final class Benchmarks {
     public static void main(String[] args) throws IOException {
         Benchmarks benchmarks = new Benchmarks(Path.of(args[0]), Long.parseLong(args[3]));
         benchmarks.heading(args[1], args[2]);
+        benchmarks.torchSteps();
         benchmarks.steps(true);
         benchmarks.products();
         benchmarks.steps(false);
@@ -114,6 +117,27 @@ final class Benchmarks {
 
     private double torch(String name) {
         return Double.parseDouble(torch.getProperty(name, "NaN"));
+    }
+
+    private BenchmarkTable.TorchStep torchStep(Size size, String parameters) {
+        String name = size.name() + '.' + parameters;
+        return new BenchmarkTable.TorchStep(
+                size.name(),
+                parameters,
+                torch("step." + name),
+                torch("graph." + name),
+                torch.getProperty("uncaptured." + name, ""));
+    }
+
+    private void torchSteps() {
+        for (String parameters : List.of(BF16, MIXED)) {
+            for (Size size : StepTimes.SIZES) {
+                BenchmarkTable.TorchStep step = torchStep(size, parameters);
+                if (!Double.isNaN(step.millis())) {
+                    table.torch(step);
+                }
+            }
+        }
     }
 
     /** Measures something, notes if it fails, and writes what there is so far. */
@@ -177,7 +201,8 @@ final class Benchmarks {
 
     private void step(Size size, String quantizer, double floor) {
         StepTimes.Result result = StepTimes.measure(size, quantizer);
-        table.step(result, torch("step." + size.name() + ".bf16"), torch("step." + size.name() + ".mixed"), floor);
+        table.step(
+                result, torchStep(size, BF16).millis(), torchStep(size, MIXED).millis(), floor);
     }
 
     /** {@return a number for a table, or a dash} */

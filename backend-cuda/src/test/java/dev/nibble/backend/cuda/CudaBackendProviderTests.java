@@ -16,8 +16,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class CudaBackendProviderTests {
-    private static final List<String> ALL = List.of("sm_90a", "sm_89", "sm_80", "compute_80");
-    private static final List<String> DEFAULT = List.of("sm_90a", "compute_80");
+    private static final List<String> ALL = List.of("sm_90a", "sm_89", "sm_80", "compute_89", "compute_80");
+    private static final List<String> FEW = List.of("sm_90a", "compute_80");
 
     @Test
     void isFoundByName() {
@@ -54,17 +54,23 @@ class CudaBackendProviderTests {
     }
 
     @Test
-    void aDeviceRunsWhatWasCompiledForItElseTheIntermediateForm() {
+    void aDeviceRunsItsOwnCodeElseThatOfAnOlderOneOfItsMajorNumberElseTheIntermediateForm() {
         assertEquals("sm_90a", KernelImages.choose(9, 0, "auto", ALL));
         assertEquals("sm_89", KernelImages.choose(8, 9, "auto", ALL));
         assertEquals("sm_80", KernelImages.choose(8, 6, "auto", ALL));
+        assertEquals("sm_80", KernelImages.choose(8, 7, "auto", ALL));
         assertEquals("sm_80", KernelImages.choose(8, 0, "auto", ALL));
-        assertEquals("compute_80", KernelImages.choose(10, 0, "auto", ALL));
-        assertEquals("compute_80", KernelImages.choose(8, 9, "auto", DEFAULT));
+        assertEquals("sm_80", KernelImages.choose(8, 9, "auto", List.of("sm_80", "compute_89", "compute_80")));
+        assertEquals("compute_80", KernelImages.choose(8, 6, "auto", List.of("sm_90a", "sm_89", "compute_80")));
+        assertEquals("compute_89", KernelImages.choose(9, 0, "auto", List.of("sm_89", "compute_89", "compute_80")));
+        assertEquals("compute_89", KernelImages.choose(10, 0, "auto", ALL));
+        assertEquals("compute_89", KernelImages.choose(10, 3, "auto", ALL));
+        assertEquals("compute_80", KernelImages.choose(12, 0, "auto", FEW));
+        assertEquals("compute_80", KernelImages.choose(8, 9, "auto", FEW));
         assertEquals("compute_80", KernelImages.choose(9, 0, "ptx", ALL));
         assertEquals("sm_80", KernelImages.choose(9, 0, "sm_80", ALL));
-        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, DEFAULT).available());
-        assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, DEFAULT).reason().contains("compute_80"));
+        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, FEW).available());
+        assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, FEW).reason().contains("compute_80"));
         assertFalse(DeviceProbe.judge("A100", 8, 0, 13000, List.of("sm_90a")).available());
     }
 
@@ -82,9 +88,18 @@ class CudaBackendProviderTests {
         assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, ALL)
                 .reason()
                 .endsWith("kernels for sm_90a (compiled, never run here: sm_89, sm_80)"));
-        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, DEFAULT).reason().endsWith("kernels for sm_90a"));
-        assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, DEFAULT)
+        assertTrue(DeviceProbe.judge("H100", 9, 0, 13000, FEW).reason().endsWith("kernels for sm_90a"));
+        assertTrue(DeviceProbe.judge("B200", 10, 0, 13000, FEW)
                 .reason()
                 .endsWith("kernels for compute_80 (compiled, never run here: sm_90a)"));
+    }
+
+    @Test
+    void machineCodeThatNoDeviceHasTestedIsMarked() {
+        assertTrue(DeviceProbe.judge("A100", 8, 0, 13000, ALL)
+                .reason()
+                .endsWith("kernels for sm_80, which bench/gpu/run.sh has not tested on such a device yet"
+                        + " (compiled, never run here: sm_90a, sm_89)"));
+        assertFalse(DeviceProbe.judge("B200", 10, 0, 13000, ALL).reason().contains("not tested"));
     }
 }

@@ -19,15 +19,10 @@ import dev.nibble.quant.PlaneSpec;
 import dev.nibble.quant.QuantizeSpec;
 import dev.nibble.quant.Rounding;
 import dev.nibble.quant.Threshold;
-import dev.nibble.reference.ReferenceBackendProvider;
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.BackendOptions;
-import dev.nibble.spi.DeviceState;
-import dev.nibble.spi.Quantized;
 import dev.nibble.spi.Site;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
-import dev.nibble.state.StateVector;
 import dev.nibble.tensor.DType;
 import dev.nibble.tensor.MemoryTag;
 import dev.nibble.tensor.Shape;
@@ -36,7 +31,6 @@ import dev.nibble.testkit.data.Bits;
 import dev.nibble.testkit.data.Matrix;
 import dev.nibble.testkit.data.ProductTable;
 import dev.nibble.testkit.data.SpecTable;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -47,9 +41,8 @@ import org.junit.jupiter.api.Test;
  * sum in their own order within the bound of docs/numerics.md.
  */
 class CudaGemmTests {
-    private static final long SEED = 42;
-    private static final Site SITE = new Site("blocks.0.mlp.down", 5);
-    private static final StepContext CONTEXT = StepContext.train(3, 0.1f);
+    private static final Site SITE = ProductDuel.SITE;
+    private static final StepContext CONTEXT = ProductDuel.CONTEXT;
     private static final int[][] SIZES = { // M, N, K
         {1, 1, 1},
         {1, 13, 129},
@@ -66,73 +59,35 @@ class CudaGemmTests {
     // four instructions make a chain of 128.
     private static final double FP8_CHAIN = 4 * 33 * 0x1p-13;
 
-    private int padding = OperandCopies.POISON;
+    private ProductDuel duel;
     private CudaBackend cuda;
     private Backend plain;
 
     @BeforeEach
     void open() {
         cuda = Gpu.open();
-        plain = new ReferenceBackendProvider().open(BackendOptions.withSeed(SEED));
+        duel = new ProductDuel(cuda);
+        plain = duel.plain();
     }
 
     @AfterEach
     void close() {
-        if (cuda != null) {
-            cuda.close();
-            plain.close();
+        if (duel != null) {
+            duel.close();
         }
     }
-
-    /** A product on both sides, and what it was made of. */
-    private record Outcome(float[] expected, float[] actual) {}
 
     private HostOperand operand(QuantizeSpec spec, Matrix x, Product product, boolean left) {
-        try (Tensor tensor = plain.allocate("x", DType.FP32, Shape.of(x.rows(), x.cols()), MemoryTag.SCRATCH);
-                DeviceState state = plain.allocateState(state(x.cols()))) {
-            plain.write(tensor, x.values());
-            try (StepScope scope = plain.beginStep(CONTEXT);
-                    Quantized quantized = plain.quantization().quantize(scope, spec, SITE, tensor, state)) {
-                return HostOperand.of(quantized.operand(left ? product.contractionA() : product.contractionB()))
-                        .share();
-            }
-        }
+        return duel.operand(spec, x, product, left);
     }
 
-    private static List<StateVector> state(int cols) {
-        List<StateVector> state = new ArrayList<>(SpecTable.state(cols));
-        state.add(StateVector.scalar("below-all", -1));
-        return state;
+    private ProductDuel.Outcome multiply(
+            CudaGemm gemm, GemmSpec spec, QuantizeSpec a, QuantizeSpec b, Matrix left, Matrix right) {
+        return duel.multiply(gemm, spec, a, b, left, right);
     }
 
-    private Outcome multiply(CudaGemm gemm, GemmSpec spec, QuantizeSpec a, QuantizeSpec b, Matrix left, Matrix right) {
-        Product product = spec.product();
-        Matrix x = product == Product.GRAD_WEIGHT ? left.transposed() : left;
-        Matrix w = product == Product.OUTPUT ? right : right.transposed();
-        try (HostOperand hostA = operand(a, x, product, true);
-                HostOperand hostB = operand(b, w, product, false)) {
-            return multiply(gemm, spec, hostA, hostB);
-        }
-    }
-
-    private Outcome multiply(CudaGemm gemm, GemmSpec spec, HostOperand hostA, HostOperand hostB) {
-        int m = (int) hostA.rows();
-        int n = (int) hostB.rows();
-        Matrix d = Matrix.normal(4, m, n, 1);
-        try (Tensor expected = plain.allocate("d", DType.FP32, Shape.of(m, n), MemoryTag.SCRATCH);
-                CudaOperand a = OperandCopies.of(cuda.runtime(), hostA, padding);
-                CudaOperand b = OperandCopies.of(cuda.runtime(), hostB, padding);
-                Tensor actual = cuda.allocate("d", DType.FP32, Shape.of(m, n), MemoryTag.SCRATCH)) {
-            plain.write(expected, d.values());
-            cuda.write(actual, d.values());
-            try (StepScope scope = plain.beginStep(CONTEXT)) {
-                plain.gemm().multiply(scope, spec, SITE, hostA, hostB, expected);
-            }
-            try (StepScope scope = cuda.beginStep(CONTEXT)) {
-                gemm.multiply(scope, spec, SITE, a, b, actual);
-            }
-            return new Outcome(HostTensor.floats(expected).clone(), cuda.readFloats(actual));
-        }
+    private TensorCores cores() {
+        return TensorCores.of(cuda.runtime());
     }
 
     private static Matrix left(int[] size) {
@@ -144,7 +99,7 @@ class CudaGemmTests {
     }
 
     private void assertSame(ProductTable.Case product, int[] size) {
-        Outcome outcome = multiply(
+        ProductDuel.Outcome outcome = multiply(
                 new CudaGemm(cuda.runtime()), product.gemm(), product.a(), product.b(), left(size), right(size));
         Bits.assertSame(
                 product.label() + " %d x %d x %d".formatted(size[0], size[1], size[2]),
@@ -193,7 +148,7 @@ class CudaGemmTests {
 
     @Test
     void sampledRowsEqualThePlainCode() {
-        padding = 0; // the draw relies on what quantization writes there
+        duel.padding(0); // the draw relies on what quantization writes there
         for (ProductTable.Case product : ProductTable.sampled()) {
             for (int[] size : SIZES) {
                 if (inOrder(product, size)) {
@@ -206,7 +161,7 @@ class CudaGemmTests {
     /** Most rows are left out; each epilogue, and several tiles of what is left. */
     @Test
     void drawnRowsOfManyEqualThePlainCode() {
-        padding = 0; // the draw relies on what quantization writes there
+        duel.padding(0); // the draw relies on what quantization writes there
         int[] size = {1100, 300, 200};
         Matrix gradient =
                 Matrix.normal(1, size[0], size[2], 1).map((row, _, v) -> row % 3 == 0 ? v : Math.scalb(v, -(row % 11)));
@@ -218,8 +173,9 @@ class CudaGemmTests {
                     for (int shared : new int[] {LITTLE_SHARED, Integer.MAX_VALUE}) {
                         int processors = cuda.runtime().device().processors();
                         int most = Math.min(shared, cuda.runtime().device().largestShared());
-                        CudaGemm limited = new CudaGemm(cuda.runtime(), processors, most);
-                        Outcome outcome = multiply(limited, gemm, product.a(), product.b(), gradient, right(size));
+                        CudaGemm limited = new CudaGemm(cuda.runtime(), processors, most, cores());
+                        ProductDuel.Outcome outcome =
+                                multiply(limited, gemm, product.a(), product.b(), gradient, right(size));
                         Bits.assertSame(product.label() + epilogue, outcome.expected(), outcome.actual());
                     }
                 }
@@ -273,7 +229,8 @@ class CudaGemmTests {
                     assertSame(new ProductTable.Case(output, both, one), size);
                     assertSame(new ProductTable.Case(gradWeight, one, both), size);
                     Matrix ties = Matrix.zeros(size[0], size[2]).map((_, _, _) -> 0.7f);
-                    Outcome outcome = multiply(new CudaGemm(cuda.runtime()), output, both, one, ties, right(size));
+                    ProductDuel.Outcome outcome =
+                            multiply(new CudaGemm(cuda.runtime()), output, both, one, ties, right(size));
                     Bits.assertSame("ties", outcome.expected(), outcome.actual());
                 }
             }
@@ -290,7 +247,7 @@ class CudaGemmTests {
                 Matrix a = Matrix.zeros(3, k).map((_, _, _) -> 127);
                 Matrix b = Matrix.zeros(5, k).map((_, _, _) -> sign * 127);
                 GemmSpec gemm = GemmSpec.of(Product.OUTPUT, Epilogue.ADD);
-                Outcome outcome = multiply(new CudaGemm(cuda.runtime()), gemm, spec, spec, a, b);
+                ProductDuel.Outcome outcome = multiply(new CudaGemm(cuda.runtime()), gemm, spec, spec, a, b);
                 Bits.assertSame("K = " + k, outcome.expected(), outcome.actual());
                 assertTrue(outcome.actual()[0] * sign > 127f * 127 * k * 0.99f, "element 0 is " + outcome.actual()[0]);
             }
@@ -308,8 +265,8 @@ class CudaGemmTests {
                 for (int blocks : new int[] {132, 66, 7, 1}) {
                     int[] size = {702, 650, 300};
                     GemmSpec gemm = GemmSpec.of(product, Epilogue.STORE);
-                    CudaGemm limited = new CudaGemm(cuda.runtime(), blocks, shared);
-                    Outcome outcome = multiply(limited, gemm, spec, spec, left(size), right(size));
+                    CudaGemm limited = new CudaGemm(cuda.runtime(), blocks, shared, cores());
+                    ProductDuel.Outcome outcome = multiply(limited, gemm, spec, spec, left(size), right(size));
                     Bits.assertSame(blocks + " blocks", outcome.expected(), outcome.actual());
                 }
             }
@@ -325,8 +282,8 @@ class CudaGemmTests {
         int[] size = {70, 130, 4500};
         try (HostOperand a = operand(spec, left(size).transposed(), Product.GRAD_WEIGHT, true);
                 HostOperand b = operand(spec, right(size).transposed(), Product.GRAD_WEIGHT, false);
-                CudaOperand cudaA = OperandCopies.of(cuda.runtime(), a, padding);
-                CudaOperand cudaB = OperandCopies.of(cuda.runtime(), b, padding);
+                CudaOperand cudaA = duel.copy(a);
+                CudaOperand cudaB = duel.copy(b);
                 Tensor expected = plain.allocate("d", DType.FP32, Shape.of(70, 130), MemoryTag.SCRATCH);
                 Tensor actual = cuda.allocate("d", DType.FP32, Shape.of(70, 130), MemoryTag.SCRATCH)) {
             for (int microBatch = 0; microBatch < 3; microBatch++) {
@@ -375,8 +332,8 @@ class CudaGemmTests {
     }
 
     private void assertLastRows(GemmSpec gemm, HostOperand a, HostOperand b, float[] expected) {
-        try (CudaOperand cudaA = OperandCopies.of(cuda.runtime(), a, padding);
-                CudaOperand cudaB = OperandCopies.of(cuda.runtime(), b, padding);
+        try (CudaOperand cudaA = duel.copy(a);
+                CudaOperand cudaB = duel.copy(b);
                 Tensor d = cuda.allocate("d", DType.FP32, Shape.of(a.rows(), b.rows()), MemoryTag.SCRATCH)) {
             try (StepScope scope = cuda.beginStep(CONTEXT)) {
                 cuda.gemm().multiply(scope, gemm, SITE, cudaA, cudaB, d);
@@ -422,7 +379,8 @@ class CudaGemmTests {
         GemmSpec gemm = GemmSpec.of(product, Epilogue.STORE);
         QuantizeSpec specA = QuantizeSpec.both(product.roleA(), List.of(a));
         QuantizeSpec specB = QuantizeSpec.both(product.roleB(), List.of(b));
-        Outcome outcome = multiply(new CudaGemm(cuda.runtime()), gemm, specA, specB, left(size), right(size));
+        ProductDuel.Outcome outcome =
+                multiply(new CudaGemm(cuda.runtime()), gemm, specA, specB, left(size), right(size));
         // Signs change neither a scale nor the magnitude of a code.
         Matrix absA = left(size).map((_, _, v) -> Math.abs(v));
         Matrix absB = right(size).map((_, _, v) -> Math.abs(v));
@@ -471,8 +429,8 @@ class CudaGemmTests {
         GemmSpec gemm = GemmSpec.of(Product.OUTPUT, Epilogue.STORE);
         try (HostOperand a = operand(spec, Matrix.normal(1, 3, 5, 1), Product.OUTPUT, true);
                 HostOperand b = operand(spec, Matrix.normal(1, 4, 6, 1), Product.OUTPUT, false);
-                CudaOperand cudaA = OperandCopies.of(cuda.runtime(), a, padding);
-                CudaOperand cudaB = OperandCopies.of(cuda.runtime(), b, padding);
+                CudaOperand cudaA = duel.copy(a);
+                CudaOperand cudaB = duel.copy(b);
                 Tensor d = cuda.allocate("d", DType.FP32, Shape.of(3, 4), MemoryTag.SCRATCH);
                 StepScope scope = cuda.beginStep(CONTEXT)) {
             IllegalArgumentException e = assertThrows(

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.BlockCopy;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.NeuralOps.Saved;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
@@ -94,6 +95,55 @@ class CudaNeuralTests {
         }
     }
 
+    /** Sequences go on from a cache that is NaN where nothing was put; the longest needs more shared memory than a kernel has by itself. */
+    @ParameterizedTest
+    @CsvSource({
+        "1, 1, 1, 2, 10000, 1",
+        "2, 65, 3, 24, 10000, 64",
+        "4, 300, 2, 64, 0, 299",
+        "1, 257, 1, 256, 10000, 200",
+        "1, 20000, 1, 16, 500, 19990",
+        "3, 33, 5, 6, 10000, 7"
+    })
+    void cachedAttentionHasTheBitsOfThePlainCode(
+            int batch, int capacity, int heads, int headSize, float base, int first) {
+        KeyValueShape shape = new KeyValueShape(batch, capacity, heads, headSize, base);
+        int rows = first == 19990 ? 3 : first; // of a long sequence the last ones alone
+        int cols = 3 * heads * headSize;
+        Matrix begin = Matrix.normal(50, batch * rows, cols, 1.5);
+        Matrix next = Matrix.normal(51, batch, cols, 1.5);
+        int nextPlace = Math.min(first, capacity - 1);
+        Matrix cache = Matrix.normal(52, 2 * batch * heads, capacity * headSize, first == 19990 ? 1 : 0)
+                .map((_, _, v) -> first == 19990 ? v : Float.NaN);
+        int[] places = new int[batch * rows]; // [batch, rows]
+        Arrays.setAll(places, row -> first - rows + row % rows);
+        int[] nextPlaces = new int[batch]; // [batch]
+        Arrays.fill(nextPlaces, nextPlace);
+        duel.assertSame(
+                "cachedAttention " + shape,
+                rig -> List.of(
+                        rig.tensor(begin), rig.ints(places), rig.tensor(next), rig.ints(nextPlaces), rig.tensor(cache)),
+                (neural, scope, in) -> List.of(
+                        neural.cachedAttention(scope, in.get(0), in.get(1), in.get(4), shape),
+                        neural.cachedAttention(scope, in.get(2), in.get(3), in.get(4), shape),
+                        in.get(0),
+                        in.get(4)));
+    }
+
+    @Test
+    void aCacheThatIsTooLongIsRefused() {
+        KeyValueShape shape = new KeyValueShape(1, 1 << 20, 1, 2, 0);
+        Executable call = () -> duel.assertSame(
+                "cachedAttention " + shape,
+                rig -> List.of(
+                        rig.tensor(Matrix.normal(1, 1, 6, 1)),
+                        rig.ints(0),
+                        rig.tensor(Matrix.normal(1, 2, 1 << 21, 1))),
+                (neural, scope, in) -> List.of(neural.cachedAttention(scope, in.get(0), in.get(1), in.get(2), shape)));
+        String message = assertThrows(IllegalArgumentException.class, call).getMessage();
+        assertTrue(message.contains("1048576 positions") && message.contains("serves at most"), message);
+    }
+
     @ParameterizedTest
     @CsvSource({"1, 1", "129, 13", "200, 768", "131, 4096", "5, 13001", "2, 60000", "64, 2048"})
     void normsHaveTheBitsOfThePlainCode(int rows, int width) {
@@ -148,7 +198,15 @@ class CudaNeuralTests {
                 x.with(middle, Float.NEGATIVE_INFINITY),
                 x.map((_, _, v) -> Math.round(v)))) {
             int[] targets = ids(rows, classes);
+            int[] more = ids(rows + 100, classes); // of all tokens
             for (boolean gradient : new boolean[] {false, true}) {
+                duel.assertSame(
+                        "crossEntropy of [%d, %d] from token 3 on".formatted(rows, classes),
+                        rig -> List.of(rig.tensor(logits), rig.ints(more), rig.vector(0.25f)),
+                        (neural, scope, in) -> {
+                            neural.crossEntropy(scope, in.get(0), in.get(1), 3, in.get(2), 0.5f, gradient);
+                            return List.of(in.get(0), in.get(2));
+                        });
                 duel.assertSame(
                         "crossEntropy of [%d, %d]".formatted(rows, classes),
                         rig -> List.of(rig.tensor(logits), rig.ints(targets), rig.vector(0.25f), rig.vector(3)),

@@ -239,6 +239,26 @@ class CudaQuantizeTests {
         duel.noFailures();
     }
 
+    /** Means of matrices of all shapes, with rows that begin anywhere: the rows' sums are added while others are made. */
+    @Test
+    void momentsOfAnyShapeEqualThePlainCode() {
+        QuantizeSpec spec = QuantizeSpec.both(
+                Role.INPUT,
+                List.of(PlaneSpec.value(
+                        DType.INT4,
+                        QuantizeDuel.TENSOR,
+                        new ScaleRule.Sawb(12.1f, 12.2f, 7, -7, 7),
+                        Rounding.NEAREST_EVEN)));
+        int[][] shapes = {{1, 4}, {1, 5000}, {17, 2052}, {1023, 260}, {1025, 256}, {5000, 20}, {4097, 37}, {9000, 132}};
+        for (int[] shape : shapes) {
+            Matrix x = Matrix.normal(shape[0], shape[0], shape[1], 1);
+            duel.compare(spec, x);
+            duel.compare(spec, x.with(shape[0] * shape[1] - 1, Float.NaN));
+            duel.compare(spec, x.map((_, _, v) -> v * 1e19f)); // the squares overflow
+        }
+        duel.noFailures();
+    }
+
     /** Several tiles of matrices whose rows begin on 16 bytes: all kinds of scales, with groups that are 0 or not finite. */
     @Test
     void tilesOfAlignedRowsEqualThePlainCode() {

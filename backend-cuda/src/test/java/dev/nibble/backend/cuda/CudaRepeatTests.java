@@ -119,9 +119,13 @@ class CudaRepeatTests {
 
     private void assertLaunched(CudaBackend backend, String... kernels) {
         if (backend.runtime().kernels().architecture().equals("sm_90a")) {
-            for (String kernel : kernels) {
-                assertTrue(launched.contains(kernel), kernel + " is not among " + launched);
-            }
+            assertLaunched(kernels);
+        }
+    }
+
+    private void assertLaunched(String... kernels) {
+        for (String kernel : kernels) {
+            assertTrue(launched.contains(kernel), kernel + " is not among " + launched);
         }
     }
 
@@ -159,7 +163,9 @@ class CudaRepeatTests {
             PlaneSpec plane = PlaneSpec.unscaled(format);
             multiply(backend, plane, plane, SMALL);
             multiply(backend, plane, plane, MANY_TILES);
+            multiply(open("ptx"), plane, plane, SMALL);
         }
+        assertLaunched("gemm_half.gemm_mma_bf16", "gemm_half.gemm_mma_fp16");
         assertLaunched(
                 backend,
                 "gemm_sm90a.gemm_bf16_narrow",
@@ -171,14 +177,17 @@ class CudaRepeatTests {
     @Test
     void productsOfEightBitFloatsRepeat() {
         CudaBackend backend = open("auto");
+        CudaBackend decoding = open("ptx");
         List<Granularity> granularities = List.of(new Granularity.PerTensor(), new Granularity.PerBlock(1, 128));
         for (Granularity granularity : granularities) {
             for (DType a : List.of(DType.E4M3, DType.E5M2)) {
                 for (DType b : List.of(DType.E4M3, DType.E5M2)) {
                     multiply(backend, SpecTable.fp8(a, granularity), SpecTable.fp8(b, granularity), SMALL);
+                    multiply(decoding, SpecTable.fp8(a, granularity), SpecTable.fp8(b, granularity), SMALL);
                 }
             }
         }
+        assertLaunched("gemm_half.gemm_mma_fp8");
         assertLaunched(
                 backend,
                 "gemm_fp8_sm90a.gemm_e4m3_e4m3",

@@ -1,6 +1,7 @@
 package dev.nibble.backend.cuda;
 
 import dev.nibble.backend.cuda.TrainingStep.Size;
+import dev.nibble.models.layers.LogitChunks;
 import dev.nibble.models.memory.ShapeBackend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.MemoryLayout;
@@ -53,9 +54,9 @@ final class StepTimes {
     }
 
     /** {@return the most bytes of tensors in a step, without what operations work in} */
-    static long predicted(Size size, String quantizer, MemoryLayout layout) {
+    static long predicted(Size size, String quantizer, LogitChunks chunks, MemoryLayout layout) {
         ShapeBackend shapes = new ShapeBackend(layout);
-        try (TrainingStep step = new TrainingStep(shapes, size, quantizer)) {
+        try (TrainingStep step = new TrainingStep(shapes, size, quantizer, chunks)) {
             for (int i = 0; i < SHAPE_STEPS; i++) {
                 step.run();
             }
@@ -64,8 +65,12 @@ final class StepTimes {
     }
 
     static Result measure(Size size, String quantizer) {
+        return measure(size, quantizer, LogitChunks.DEFAULT);
+    }
+
+    private static Result measure(Size size, String quantizer, LogitChunks chunks) {
         try (CudaBackend backend = open(quantizer);
-                TrainingStep step = new TrainingStep(backend, size, quantizer)) {
+                TrainingStep step = new TrainingStep(backend, size, quantizer, chunks)) {
             for (int i = 0; i < WARM_UP; i++) {
                 step.run();
                 step.loss();
@@ -80,7 +85,7 @@ final class StepTimes {
             }
             Arrays.sort(millis);
             MemoryUse memory = backend.memory();
-            long predicted = predicted(size, quantizer, backend.memoryLayout());
+            long predicted = predicted(size, quantizer, chunks, backend.memoryLayout());
             float loss = step.loss();
             try (KernelTimes times = new KernelTimes(backend.runtime().stream())) {
                 step.run();
@@ -97,34 +102,35 @@ final class StepTimes {
         }
     }
 
-    /** Prints a table for each SIZE:QUANTIZER given. */
+    /** Prints a table for each SIZE/QUANTIZER, or SIZE/QUANTIZER/LOGITS, given: how many logits may exist at once. */
     public static void main(String[] args) {
         for (String arg : args) {
-            String[] parts = arg.split("/", 2);
+            String[] parts = arg.split("/", 3);
             Size size = SIZES.stream()
                     .filter(s -> s.name().equals(parts[0]))
                     .findFirst()
                     .orElseThrow();
+            LogitChunks chunks = parts.length < 3 ? LogitChunks.DEFAULT : new LogitChunks(Integer.parseInt(parts[2]));
             try {
-                print(measure(size, parts[1]));
+                print(arg, measure(size, parts[1], chunks));
             } catch (RuntimeException e) {
                 LOG.log(System.Logger.Level.ERROR, arg, e);
             }
         }
     }
 
-    private static void print(Result result) {
+    private static void print(String what, Result result) {
         LOG.log(
                 System.Logger.Level.INFO,
                 () -> String.format(
                         Locale.ROOT,
-                        "STEP %s %s: %.1f ms, %.0f tokens/s, %.0f TFLOPS, %.1f GiB, loss %.4f",
-                        result.size().name(),
-                        result.quantizer(),
+                        "STEP %s: %.1f ms, %.0f tokens/s, %.0f TFLOPS, %.2f GiB (predicted %.2f), loss %.4f",
+                        what,
                         result.millis(),
                         result.size().tokens() / result.millis() * 1e3,
                         result.size().operations() / result.millis() / 1e9,
                         result.peakBytes() / (double) (1 << 30),
+                        result.predictedBytes() / (double) (1 << 30),
                         result.loss()));
         result.kernels().entrySet().stream()
                 .sorted((a, b) ->

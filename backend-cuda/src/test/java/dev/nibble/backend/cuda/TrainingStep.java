@@ -1,7 +1,9 @@
 package dev.nibble.backend.cuda;
 
+import dev.nibble.models.layers.Classifier;
 import dev.nibble.models.layers.Decoder;
 import dev.nibble.models.layers.DecoderShape;
+import dev.nibble.models.layers.LogitChunks;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.Optimizer;
 import dev.nibble.spi.AdamW;
@@ -44,6 +46,7 @@ final class TrainingStep implements AutoCloseable {
     private final Backend backend;
     private final Size size;
     private final Decoder model;
+    private final Classifier classifier;
     private final Optimizer optimizer;
     private final Tensor ids;
     private final Tensor targets;
@@ -51,6 +54,11 @@ final class TrainingStep implements AutoCloseable {
     private int step;
 
     TrainingStep(Backend backend, Size size, String quantizer) {
+        this(backend, size, quantizer, LogitChunks.DEFAULT);
+    }
+
+    /** Makes a step with other chunks of logits. */
+    TrainingStep(Backend backend, Size size, String quantizer, LogitChunks chunks) {
         this.backend = backend;
         this.size = size;
         String head = quantizer.equals("fp32") ? quantizer : "bf16";
@@ -60,6 +68,7 @@ final class TrainingStep implements AutoCloseable {
                 0,
                 layer -> ProductTimes.quantizer(
                         layer.site().name().equals(DecoderShape.HEAD) ? head : quantizer, layer));
+        classifier = model.classifier(chunks);
         optimizer = new Optimizer(backend, new AdamW(0.9f, 0.95f, 1e-8f, 0.1f), 1f, model.parameters());
         ids = tokens("ids", 1);
         targets = tokens("targets", 2);
@@ -80,10 +89,10 @@ final class TrainingStep implements AutoCloseable {
         try (StepScope scope = backend.beginStep(StepContext.train(step, 1e-4f))) {
             optimizer.zeroGradients(scope);
             backend.neural().zero(scope, loss);
-            try (Tensor logits = model.forward(scope, ids, ids, size.batch())) {
-                backend.neural().crossEntropy(scope, logits, targets, loss, 1, true);
-                model.backward(scope, ids, ids, logits);
+            try (Tensor hidden = model.hidden(scope, ids, ids, size.batch())) {
+                classifier.forward(scope, hidden, targets, loss, 1);
             }
+            model.backward(scope, ids, ids, classifier.backward(scope, model::hiddenAgain));
             model.linears().forEach(QuantizedLayer::releaseWeight);
             optimizer.step(scope);
             model.linears().forEach(linear -> linear.afterOptimizer(scope, optimizer.control()));
@@ -99,6 +108,7 @@ final class TrainingStep implements AutoCloseable {
 
     @Override
     public void close() {
+        classifier.close();
         model.close();
         optimizer.close();
         ids.close();
