@@ -16,6 +16,7 @@ import dev.nibble.spi.Plugins;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 /** What a run is predicted to hold is what it holds on the GPU, each kind of memory and the peak, with every quantizer. */
@@ -44,8 +45,8 @@ class ForecastOnCudaTests {
                 .with("data.validationBatches", "1");
     }
 
-    private static void assertForeseen(String quantizer) {
-        RunResult result = Runs.create().train(config(quantizer), RunListener.SILENT);
+    private static RunMemory assertForeseen(String quantizer, RunConfig config) {
+        RunResult result = Runs.create().train(config, RunListener.SILENT);
         assertEquals(RunResult.Status.COMPLETED, result.status(), result::message);
         RunMemory memory = result.memory().orElseThrow();
         for (RunMemory.Row row : memory.rows()) {
@@ -57,6 +58,7 @@ class ForecastOnCudaTests {
                 assertEquals(predicted, (double) measured, TOLERANCE * measured, quantizer + ": " + row.name());
             }
         }
+        return memory;
     }
 
     @TestFactory
@@ -64,6 +66,23 @@ class ForecastOnCudaTests {
         Availability availability = Plugins.backends().get("cuda").availability();
         assumeTrue(availability.available(), availability.reason());
         return Stream.concat(Plugins.quantizers().names().stream(), MORE.stream())
-                .map(quantizer -> dynamicTest(quantizer, () -> assertForeseen(quantizer)));
+                .map(quantizer -> dynamicTest(quantizer, () -> assertForeseen(quantizer, config(quantizer))));
+    }
+
+    /** 16384 x 256 logits all at once, and 4096 rows of them, in a model that is narrower than they are. */
+    @Test
+    void chunksOfLogitsLowerThePeak() {
+        Availability availability = Plugins.backends().get("cuda").availability();
+        assumeTrue(availability.available(), availability.reason());
+        RunConfig whole = config("int8-fallback")
+                .with("model.width", "32")
+                .with("model.heads", "1")
+                .with("model.hidden", "32")
+                .with("model.layers", "1")
+                .with("data.batch", "64");
+        RunMemory before = assertForeseen("whole", whole);
+        RunMemory after = assertForeseen("in chunks", whole.with("model.logitsElements", "1048576"));
+        assertTrue(after.peakBytes() < 0.7 * before.peakBytes(), () -> after + " and " + before);
+        assertTrue(after.forecast().peak() < 0.7 * before.forecast().peak(), () -> after + " and " + before);
     }
 }

@@ -123,9 +123,13 @@ class StepReplayTests {
     }
 
     private static void assertMirrors(String quantizer, String first, String second) {
+        assertMirrors(small(quantizer), first, second);
+    }
+
+    private static void assertMirrors(RunConfig config, String first, String second) {
         BackendProvider one = Plugins.backends().get(first);
         BackendProvider two = Plugins.backends().get(second);
-        MirrorBackend mirror = train(small(quantizer), one, two);
+        MirrorBackend mirror = train(config, one, two);
         assertEquals(List.of(), mirror.failures(), () -> String.join("\n", mirror.failures()));
         for (String operation : List.of(
                 "QuantizeOps.quantize",
@@ -141,14 +145,26 @@ class StepReplayTests {
     Stream<DynamicTest> everyOperationOfAStepOnTheGpuIsTheCpus() {
         Availability availability = Plugins.backends().get("cuda").availability();
         assumeTrue(availability.available(), availability.reason());
-        return VARIANTS.stream()
-                .map(quantizer -> dynamicTest(quantizer, () -> assertMirrors(quantizer, "cpu-portable", "cuda")));
+        return Stream.concat(
+                VARIANTS.stream()
+                        .map(quantizer ->
+                                dynamicTest(quantizer, () -> assertMirrors(quantizer, "cpu-portable", "cuda"))),
+                Stream.of("fp32", "bf16")
+                        .map(head -> dynamicTest(
+                                "logits in chunks, " + head,
+                                () -> assertMirrors(inChunks(head), "cpu-portable", "cuda"))));
+    }
+
+    /** 132 tokens in chunks of 128 and 4. */
+    private static RunConfig inChunks(String head) {
+        return small("fp32").with("layers.head", head).with("model.logitsElements", "32768");
     }
 
     /** Here both sides are on the host: what the mirror itself does must change nothing. */
     @Test
     void everyOperationOfAStepOnTheCpuIsThePlainCodes() {
         assertMirrors("int8-fallback", "cpu-portable", "reference");
+        assertMirrors(inChunks("bf16"), "cpu-portable", "reference");
     }
 
     @Test

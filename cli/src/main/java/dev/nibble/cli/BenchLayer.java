@@ -1,15 +1,11 @@
 package dev.nibble.cli;
 
-import dev.nibble.models.QuantizerChoice;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLinear;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.Control;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
-import dev.nibble.spi.OptionValues;
-import dev.nibble.spi.Plugins;
-import dev.nibble.spi.QuantizerProvider;
 import dev.nibble.spi.Site;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
@@ -59,10 +55,7 @@ final class BenchLayer implements Runnable, AutoCloseable {
 
     /** {@return the quantizer of a layer, with default options unless the text gives some} */
     static LinearQuantizer quantizer(String text, LinearLayer layer) {
-        QuantizerChoice choice = QuantizerChoice.parse(text);
-        QuantizerProvider provider = Plugins.quantizers().get(choice.name());
-        return provider.create(OptionValues.of(choice.name(), provider.options(), choice.options()))
-                .linear(layer);
+        return QuantizerName.quantizer(text).linear(layer);
     }
 
     @Override

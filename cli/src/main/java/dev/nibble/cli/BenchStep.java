@@ -4,6 +4,7 @@ import dev.nibble.models.data.ByteText;
 import dev.nibble.models.data.TextBatches;
 import dev.nibble.models.layers.Decoder;
 import dev.nibble.models.layers.DecoderShape;
+import dev.nibble.models.layers.LogitChunks;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.LanguageModelWorkload;
 import dev.nibble.models.train.Optimizer;
@@ -48,7 +49,7 @@ final class BenchStep implements Runnable, AutoCloseable {
                 layer -> BenchLayer.quantizer(
                         layer.site().name().equals(DecoderShape.HEAD) ? "fp32" : quantizer, layer));
         TextBatches batches = new TextBatches(ByteText.bundled(), 0, 1, tokens);
-        workload = new LanguageModelWorkload(backend, model, batches, 1, tokens, 1);
+        workload = new LanguageModelWorkload(backend, model, batches, 1, tokens, 1, LogitChunks.DEFAULT);
         optimizer = new Optimizer(backend, new AdamW(0.9f, 0.95f, 1e-8f, 0.1f), 1f, workload.parameters());
         loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE);
         for (int i = 0; i < FRESH_STEPS; i++) {

@@ -6,6 +6,7 @@ import dev.nibble.models.QuantizerChoice;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.Runs;
 import dev.nibble.models.files.AtomicFile;
+import dev.nibble.models.files.FolderLock;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -98,9 +99,11 @@ final class CompareCommand implements Action {
         errors.check(problems);
         RunOptions.check(runs, chosen, choices, problems);
         Path folder = OutFolder.prepare(out.folder, "compare", RECORD);
-        terminal.interruption().saveBeforeEnd();
-        List<FinishedRun> finished = runAll(runs, terminal, command, folder, plan);
-        return answer(folder, finished, plan.size());
+        try (FolderLock _ = FolderLock.take(folder)) {
+            terminal.interruption().saveBeforeEnd();
+            List<FinishedRun> finished = runAll(runs, terminal, command, folder, plan);
+            return answer(folder, finished, plan.size(), terminal.outColumns());
+        }
     }
 
     /** {@return all runs, one seed after the other, so that each can be compared with its own baseline early} */
@@ -169,7 +172,8 @@ final class CompareCommand implements Action {
             if (terminal.interruption().requested()) {
                 break;
             }
-            String label = config.quantizer().label() + (seeds.isPresent() ? " seed " + config.seed() : "");
+            String label =
+                    QuantizerName.of(config.quantizer().label()) + (seeds.isPresent() ? " seed " + config.seed() : "");
             FinishedRun run = session.run(config, folder.resolve(folderName(label, taken)))
                     .named(label);
             finished.add(run);
@@ -223,7 +227,7 @@ final class CompareCommand implements Action {
         return json;
     }
 
-    private static Answer answer(Path folder, List<FinishedRun> finished, int planned) {
+    private static Answer answer(Path folder, List<FinishedRun> finished, int planned, int screen) {
         ObjectNode json = json(folder, finished);
         List<String> unfinished = finished.stream()
                 .filter(run -> !run.completed())
@@ -245,8 +249,9 @@ final class CompareCommand implements Action {
                     .put("kind", interrupted ? "interrupted" : commonKind(finished))
                     .put("message", problem);
         }
-        String summary = SeedSummary.text(finished).map(all -> "\n" + all).orElse("");
-        String text = ResultTable.text(finished) + summary + "\nReport: " + folder.resolve(Report.FILE) + "\n";
+        String summary =
+                SeedSummary.text(finished, screen).map(all -> "\n" + all).orElse("");
+        String text = ResultTable.text(finished, screen) + summary + "\nReport: " + folder.resolve(Report.FILE) + "\n";
         return new Answer(status, json, text, problem);
     }
 

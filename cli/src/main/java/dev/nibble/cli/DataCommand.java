@@ -22,8 +22,10 @@ import picocli.CommandLine.Parameters;
         versionProvider = Nibble.Version.class,
         sortOptions = false,
         description = {
-            "Fetches a data set into a folder, with its licence. Contents are compared with hashes that are part of Nibble,",
-            "so it does not matter where they come from. A fetch that was cut off goes on when it is started again."
+            "Fetches a data set into a folder, with its licence.",
+            "",
+            "Contents are compared with hashes that are part of Nibble, so it does not matter where they come from. A fetch that",
+            "was cut off goes on when it is started again."
         },
         footer = {
             "",

@@ -55,11 +55,31 @@ record DataFetch(DataSet set, List<DataSource> sources, Path folder, Consumer<St
      * @throws NibbleException if a file can be had nowhere, or not be written; what is whole stays
      */
     int run() {
+        boolean made = !Files.exists(folder);
         try {
             Files.createDirectories(folder);
         } catch (IOException e) {
             throw new NibbleException("folder %s cannot be made: %s".formatted(folder, IoReason.of(e)), e);
         }
+        try {
+            return fetchAll();
+        } catch (NibbleException e) {
+            if (made) {
+                deleteIfEmpty();
+            }
+            throw e;
+        }
+    }
+
+    private void deleteIfEmpty() {
+        try {
+            Files.deleteIfExists(folder);
+        } catch (IOException _) {
+            // something is in it
+        }
+    }
+
+    private int fetchAll() {
         int before = 0;
         StringBuilder sums = new StringBuilder();
         for (DataSet.Part part : set.parts()) {
@@ -207,10 +227,23 @@ record DataFetch(DataSet set, List<DataSource> sources, Path folder, Consumer<St
         } catch (IOException e) {
             return Optional.of("is damaged: " + e.getMessage());
         }
-        if (!Sha256.hex(digest).equals(part.sha256())) {
-            return Optional.of("does not have the contents of " + part.name() + ": its hash is another one");
+        if (Sha256.hex(digest).equals(part.sha256())) {
+            return Optional.empty();
         }
-        return Optional.empty();
+        return Optional.of(
+                isPage(file)
+                        ? "is a page for a browser, and not the file: does a proxy or a login answer here?"
+                        : "does not have the contents of " + part.name() + ": its hash is another one");
+    }
+
+    private static boolean isPage(Path file) {
+        try (InputStream in = Files.newInputStream(file)) {
+            return new String(in.readNBytes(CHUNK), StandardCharsets.ISO_8859_1)
+                    .stripLeading()
+                    .startsWith("<");
+        } catch (IOException _) {
+            return false; // the hash is wrong in any case
+        }
     }
 
     private static InputStream contents(Path file) throws IOException {

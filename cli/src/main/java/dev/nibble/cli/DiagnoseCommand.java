@@ -10,10 +10,8 @@ import dev.nibble.models.Runs;
 import dev.nibble.models.checkpoint.Checkpoint;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
-import dev.nibble.spi.OptionValues;
 import dev.nibble.spi.Plugins;
 import dev.nibble.spi.Quantizer;
-import dev.nibble.spi.QuantizerProvider;
 import dev.nibble.tensor.Role;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -105,7 +103,7 @@ final class DiagnoseCommand implements Action {
         problems.requirePositive("--top", top);
         problems.requireBackend(backend);
         Optional<Quantizer> other =
-                problems.collect(() -> quantizer.map(DiagnoseCommand::create), Optional.<Quantizer>empty());
+                problems.collect(() -> quantizer.map(QuantizerName::quantizer), Optional.<Quantizer>empty());
         problems.throwIfAny();
         Checkpoint checkpoint = CheckpointArgument.find(source, terminal);
         CheckpointSample sample = Runs.create().sample(checkpoint, backend, data);
@@ -121,19 +119,13 @@ final class DiagnoseCommand implements Action {
         return Answer.done(json(checkpoint, sample, products, operands), text(checkpoint, sample, products, operands));
     }
 
-    private static Quantizer create(String label) {
-        QuantizerChoice choice = QuantizerChoice.parse(label);
-        QuantizerProvider provider = Plugins.quantizers().get(choice.name());
-        return provider.create(OptionValues.of(choice.name(), provider.options(), choice.options()));
-    }
-
     private void diagnose(
             Backend opened,
             LayerSample layer,
             Optional<Quantizer> other,
             List<ProductRow> products,
             List<OperandRow> operands) {
-        Quantizer own = create(layer.quantizer());
+        Quantizer own = QuantizerName.quantizer(layer.quantizer());
         for (Product product : Product.values()) {
             products.add(new ProductRow(
                     layer,

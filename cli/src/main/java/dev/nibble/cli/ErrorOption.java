@@ -9,9 +9,9 @@ final class ErrorOption {
             paramLabel = "K",
             defaultValue = "0",
             description =
-                    "Every K steps, measure what quantizing does to the operands of each layer, as nibble diagnose does, for"
-                            + " the report and errors.csv (default: never). Such a step takes longer and more memory; its"
-                            + " numbers stay what they are.")
+                    "Every K steps, measure what quantizing does to the operands and products of each layer, as nibble"
+                            + " diagnose does, for the report and errors.csv (default: never). Such a step takes longer"
+                            + " and more memory; its numbers stay what they are.")
     int every;
 
     /** Notes what is wrong with it. */

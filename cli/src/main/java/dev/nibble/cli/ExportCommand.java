@@ -33,7 +33,7 @@ import picocli.CommandLine.Parameters;
             "A Llama-style decoder (preset text) gets the names of LlamaForCausalLM, with q, k, v and gate, up apart; a GPT-2-style",
             "one those of GPT2LMHeadModel, the matrices of its blocks as [in, out]; an encoder (presets classify, tag) those of",
             "BertForTokenClassification. Other models keep the names of the checkpoint.",
-            "A folder gets model.safetensors, config.json and, if it is known, tokenizer.json; a name that ends with .safetensors",
+            "A folder gets model.safetensors, config.json, tokenizer.json and tokenizer_config.json; a name that ends with .safetensors",
             "is the weights alone, whose metadata 'config' holds the text for a config.json.",
             "With --format, NAME has codes (int4: NAME_packed, the even column in the lower half of a byte) and NAME_scale",
             "one scale a row: value = code * scale. Embedding, norms and head stay as --dtype says."
@@ -70,6 +70,9 @@ final class ExportCommand implements Action {
     Optional<String> format;
 
     @Mixin
+    WeightsOption weights;
+
+    @Mixin
     CommonOptions common;
 
     @Override
@@ -84,18 +87,19 @@ final class ExportCommand implements Action {
                         "--dtype is '" + dtype + "'; " + Names.suggest(dtype, TYPES.keySet())));
         Optional<CodeFormat> codes = format.map(ExportCommand::codeFormat);
         ModelExport.requireWritable(out);
-        Checkpoint checkpoint = CheckpointArgument.find(source, terminal);
+        Checkpoint checkpoint = weights.find(source, terminal);
         ModelExport export = ModelExport.write(checkpoint, type, codes, out);
         String names = export.family()
                 .map(family -> "Hugging Face's names for a " + family)
                 .orElse("the names of the checkpoint");
-        String text = "%s: %s tensors, %s parameters as %s, with %s, from %s%n"
+        String text = "%s: %s tensors, %s parameters as %s, with %s, from %s%s%n"
                 .formatted(
                         export.files().stream().map(Path::toString).collect(Collectors.joining(", ")),
                         Figures.count(export.tensors()),
                         Figures.count(export.parameters()),
                         dtype + codes.map(c -> " and " + c.label() + " codes").orElse(""),
                         names,
+                        checkpoint.usesAverages() ? "the averages (train.ema) of " : "",
                         checkpoint.path());
         String notices = export.notices().stream().map("%s%n"::formatted).collect(Collectors.joining());
         return Answer.done(json(export), text + notices);
@@ -117,6 +121,7 @@ final class ExportCommand implements Action {
         json.put("out", out.toString());
         json.put("dtype", dtype);
         format.ifPresent(codes -> json.put("format", codes));
+        json.put("averages", export.checkpoint().usesAverages());
         json.put("huggingFaceNames", export.family().isPresent());
         ArrayNode files = json.putArray("files");
         export.files().forEach(file -> files.add(file.toString()));

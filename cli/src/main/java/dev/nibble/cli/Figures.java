@@ -42,6 +42,11 @@ final class Figures {
         return String.format(Locale.ROOT, "%,d", value);
     }
 
+    /** {@return a number of things, as in {@code 1 step} or {@code 1,200 steps}} */
+    static String count(long value, String thing) {
+        return count(value) + ' ' + thing + (value == 1 ? "" : "s");
+    }
+
     /** {@return a number of bytes in the largest unit that leaves at least 1} */
     static String bytes(long bytes) {
         double value = bytes;

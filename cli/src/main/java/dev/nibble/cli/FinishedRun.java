@@ -26,7 +26,7 @@ record FinishedRun(RunConfig config, Path folder, RunResult result, String label
 
     /** A run of which there is one. */
     FinishedRun(RunConfig config, Path folder, RunResult result) {
-        this(config, folder, result, result.quantizer(), List.of());
+        this(config, folder, result, QuantizerName.of(result.quantizer()), List.of());
     }
 
     /** {@return this run under another name} */

@@ -2,6 +2,7 @@ package dev.nibble.cli;
 
 import dev.nibble.models.QuantizerChoice;
 import dev.nibble.models.RunConfig;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -11,13 +12,11 @@ import java.util.SequencedMap;
  * Tasks, each learned by several methods with several seeds.
  *
  * @param title what it shows
- * @param seeds what each row of each task runs with
  * @param tasks the tasks, in the order of the page
  */
-record Ladder(String title, List<Long> seeds, List<Task> tasks) {
-    /** Copies the lists. */
+record Ladder(String title, List<Task> tasks) {
+    /** Copies the list. */
     Ladder {
-        seeds = List.copyOf(seeds);
         tasks = List.copyOf(tasks);
     }
 
@@ -28,6 +27,7 @@ record Ladder(String title, List<Long> seeds, List<Task> tasks) {
      * @param title its heading
      * @param preset name of the preset
      * @param settings settings by path, in the order of the file
+     * @param seeds what each row runs with
      * @param rows what learns it; the first one is the baseline of those that name no other
      * @param aims by row: the largest loss of accuracy that is aimed at, in points
      */
@@ -36,6 +36,7 @@ record Ladder(String title, List<Long> seeds, List<Task> tasks) {
             String title,
             String preset,
             SequencedMap<String, String> settings,
+            List<Long> seeds,
             List<Row> rows,
             Map<String, Double> aims) {
         /** {@return the row with a name, if this task has it} */
@@ -49,11 +50,23 @@ record Ladder(String title, List<Long> seeds, List<Task> tasks) {
             return base.equals(row) ? Optional.empty() : Optional.of(base);
         }
 
-        /** {@return the row that shows whether this task can tell if a method works, if there is one} */
-        Optional<Row> control(Row row) {
+        /** {@return the rows that show whether this task can tell if a method works} */
+        List<Row> controls(Row row) {
             return rows.stream()
                     .filter(other -> other.controls().contains(row.label()))
-                    .findFirst();
+                    .toList();
+        }
+
+        /** {@return this task with other seeds} */
+        Task withSeeds(List<Long> others) {
+            return new Task(name, title, preset, settings, others, rows, aims);
+        }
+
+        /** {@return this task with one more setting} */
+        Task with(String path, String value) {
+            SequencedMap<String, String> all = new LinkedHashMap<>(settings);
+            all.put(path, value);
+            return new Task(name, title, preset, all, seeds, rows, aims);
         }
 
         /** {@return the configuration of a run} */

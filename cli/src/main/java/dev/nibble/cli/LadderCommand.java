@@ -6,10 +6,14 @@ import dev.nibble.error.NotAvailableException;
 import dev.nibble.models.RunConfig;
 import dev.nibble.models.Runs;
 import dev.nibble.models.files.AtomicFile;
+import dev.nibble.models.files.FolderLock;
+import dev.nibble.models.files.IoReason;
 import dev.nibble.models.files.Sha256;
 import dev.nibble.spi.Names;
 import dev.nibble.spi.Plugins;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
@@ -91,6 +95,12 @@ final class LadderCommand implements Action {
     @Option(names = "--tables", description = "Run nothing, and make the tables of the runs that are there.")
     boolean tables;
 
+    @Option(
+            names = "--text",
+            paramLabel = "FILE.md",
+            description = "Text of your own for the page, put before the tables as it is.")
+    Optional<Path> text;
+
     @Option(names = "--commit", paramLabel = "ID", description = "Commit that was built, for the record.")
     String commit = "";
 
@@ -115,23 +125,37 @@ final class LadderCommand implements Action {
         if (!(minutes >= 0)) {
             problems.add("--minutes is " + minutes + ", but must be 0 or more");
         }
+        problems.collect(this::words, "");
         check(runs, ladder, problems);
         Path folder = OutFolder.prepare(out.folder, "ladder", RECORD);
         LadderStore store = new LadderStore(folder);
         List<LadderRunner.Planned> plan = plan(runs, ladder);
-        List<LadderRunner.Planned> missing =
-                plan.stream().filter(planned -> found(store, planned).isEmpty()).toList();
         List<String> failures = List.of();
         if (!tables) {
-            save(folder, ladder, store, plan, command); // the folder is known by this file from now on
-            terminal.interruption().saveBeforeEnd();
-            BooleanSupplier stop =
-                    () -> terminal.interruption().requested() || (System.nanoTime() - begin) * 1e-9 >= 60 * minutes;
-            failures = new LadderRunner(runs, store, terminal, common.quiet, stop).run(missing, jobs);
+            try (FolderLock _ = FolderLock.take(folder)) { // another process would repeat the runs of this one
+                save(folder, ladder, store, plan, command); // the folder is known by this file from now on
+                terminal.interruption().saveBeforeEnd();
+                BooleanSupplier stop =
+                        () -> terminal.interruption().requested() || (System.nanoTime() - begin) * 1e-9 >= 60 * minutes;
+                List<LadderRunner.Planned> missing = plan.stream()
+                        .filter(planned -> found(store, planned).isEmpty())
+                        .toList();
+                failures = new LadderRunner(runs, store, terminal, common.quiet, stop).run(missing, jobs);
+            }
         }
         LadderPage page = save(folder, ladder, store, plan, command);
         return answer(
                 folder, page, plan.size(), failures, terminal.interruption().requested());
+    }
+
+    /** {@return the text of the user's own, or none} */
+    private String words() {
+        try {
+            return text.isPresent() ? Files.readString(text.orElseThrow()) : "";
+        } catch (IOException e) {
+            throw new IllegalArgumentException(
+                    "--text is %s, but must be a file in UTF-8: %s".formatted(text.orElseThrow(), IoReason.of(e)), e);
+        }
     }
 
     private Ladder chosen(Ladder ladder, Problems problems) {
@@ -149,8 +173,10 @@ final class LadderCommand implements Action {
         settings.forEach(setting -> replace(replaced, setting, known, problems));
         return new Ladder(
                 ladder.title(),
-                numbers.isEmpty() ? ladder.seeds() : List.copyOf(numbers),
-                replaced.stream().filter(task -> wanted.contains(task.name())).toList());
+                replaced.stream()
+                        .filter(task -> wanted.contains(task.name()))
+                        .map(task -> numbers.isEmpty() ? task : task.withSeeds(List.copyOf(numbers)))
+                        .toList());
     }
 
     private static void replace(List<Ladder.Task> tasks, String setting, List<String> known, Problems problems) {
@@ -165,14 +191,10 @@ final class LadderCommand implements Action {
             problems.add("--set names task '" + name + "', which there is not; " + Names.suggest(name, known));
         }
         tasks.replaceAll(task -> {
-            if (!task.name().equals(name)) {
-                return task;
-            }
-            SequencedMap<String, String> all = new LinkedHashMap<>(task.settings());
-            all.put(
-                    setting.substring(colon + 1, equals).strip(),
-                    setting.substring(equals + 1).strip());
-            return new Ladder.Task(task.name(), task.title(), task.preset(), all, task.rows(), task.aims());
+            String path = setting.substring(colon + 1, equals).strip();
+            return task.name().equals(name)
+                    ? task.with(path, setting.substring(equals + 1).strip())
+                    : task;
         });
     }
 
@@ -214,9 +236,11 @@ final class LadderCommand implements Action {
     private List<LadderRunner.Planned> plan(Runs runs, Ladder ladder) {
         int threads = jobs == 1 ? 0 : Math.max(1, Runtime.getRuntime().availableProcessors() / jobs);
         List<LadderRunner.Planned> plan = new ArrayList<>();
-        for (long seed : ladder.seeds()) {
+        Set<Long> all = new LinkedHashSet<>();
+        ladder.tasks().forEach(task -> all.addAll(task.seeds()));
+        for (long seed : all) {
             for (Ladder.Task task : ladder.tasks()) {
-                for (Ladder.Row row : task.rows()) {
+                for (Ladder.Row row : task.seeds().contains(seed) ? task.rows() : List.<Ladder.Row>of()) {
                     RunConfig config = task.config(row, seed, backend).withThreads(threads);
                     plan.add(new LadderRunner.Planned(task, row, config, key(runs.fingerprint(config))));
                 }
@@ -248,7 +272,7 @@ final class LadderCommand implements Action {
         facts.put("date", LocalDate.now(ZoneOffset.UTC).toString());
         double seconds = there.stream().mapToDouble(LadderRun::seconds).sum();
         facts.put("runs", "%d of %d, %s of training".formatted(there.size(), plan.size(), Figures.duration(seconds)));
-        LadderPage page = new LadderPage(ladder, facts, there);
+        LadderPage page = new LadderPage(ladder, facts, words(), there);
         AtomicFile.write(folder.resolve(RECORD), Json.text(page.json()) + "\n");
         AtomicFile.write(folder.resolve(PAGE), page.markdown());
         return page;

@@ -12,9 +12,10 @@ import java.util.SequencedMap;
  *
  * @param ladder what was to be run
  * @param facts what holds for all runs, by name
+ * @param text Markdown that is put before the tables, as it is
  * @param runs those that are there
  */
-record LadderPage(Ladder ladder, SequencedMap<String, String> facts, List<LadderRun> runs) {
+record LadderPage(Ladder ladder, SequencedMap<String, String> facts, String text, List<LadderRun> runs) {
     private static final String ABSENT = "-";
 
     private List<LadderTable> tables() {
@@ -26,18 +27,54 @@ record LadderPage(Ladder ladder, SequencedMap<String, String> facts, List<Ladder
 
     /** {@return the tables as Markdown} */
     String markdown() {
-        StringBuilder text = new StringBuilder("# " + ladder.title() + "\n\n");
+        StringBuilder page = new StringBuilder("# " + ladder.title() + "\n\n");
         facts.forEach((name, value) ->
-                text.append("- ").append(name).append(": ").append(value).append('\n'));
-        for (LadderTable table : tables()) {
-            text.append("\n## ").append(table.task().title()).append("\n\n");
-            text.append("Preset `").append(table.task().preset()).append('`');
-            table.task().settings().forEach((path, value) -> text.append(", `%s=%s`".formatted(path, value)));
-            text.append(".\n\n");
-            rows(table, text);
-            evidence(table, text);
+                page.append("- ").append(name).append(": ").append(value).append('\n'));
+        List<LadderTable> tables = tables();
+        aims(tables, page);
+        if (!text.isEmpty()) {
+            page.append('\n').append(text.strip()).append('\n');
         }
-        return text.toString();
+        for (LadderTable table : tables) {
+            page.append("\n## ").append(table.task().title()).append("\n\n");
+            page.append("Preset `").append(table.task().preset()).append('`');
+            table.task().settings().forEach((path, value) -> page.append(", `%s=%s`".formatted(path, value)));
+            page.append(".\n\n");
+            rows(table, page);
+            evidence(table, page);
+        }
+        return page.toString();
+    }
+
+    private static void aims(List<LadderTable> tables, StringBuilder text) {
+        if (tables.stream().allMatch(table -> table.task().aims().isEmpty())) {
+            return;
+        }
+        text.append("\n## Aims\n\n");
+        List<String> head = List.of(
+                "task", "method", "aim, points", "lost, 95 % interval", "within", "outcome", "controls that fail");
+        row(text, head);
+        row(text, head.stream().map(_ -> "---").toList());
+        for (LadderTable table : tables) {
+            for (LadderTable.Line line : table.rows()) {
+                Optional.ofNullable(table.task().aims().get(line.row().label()))
+                        .ifPresent(aim -> row(text, aim(table, line, aim)));
+            }
+        }
+    }
+
+    private static List<String> aim(LadderTable table, LadderTable.Line line, double aim) {
+        List<String> failing = table.evidence(line).stream()
+                .map(control -> control.row().label())
+                .toList();
+        return List.of(
+                table.task().name(),
+                line.row().label(),
+                Figures.fixed(aim, 2),
+                interval(line.lost(), 2),
+                within(line),
+                outcome(line.lost(), aim),
+                failing.isEmpty() ? "none: no evidence" : String.join(", ", failing));
     }
 
     private static void rows(LadderTable table, StringBuilder text) {
@@ -96,34 +133,27 @@ record LadderPage(Ladder ladder, SequencedMap<String, String> facts, List<Ladder
 
     private static void evidence(LadderTable table, StringBuilder text) {
         List<LadderTable.Line> methods = table.rows().stream()
-                .filter(line -> table.control(line).isPresent()
-                        || table.task().aims().containsKey(line.row().label())
-                        || line.row().recovers().isPresent())
+                .filter(line -> !table.controls(line).isEmpty())
                 .toList();
-        if (methods.isEmpty()) {
-            return;
-        }
-        text.append('\n');
-        List<String> head = List.of("method", "control", "control loses, s.d.", "evidence", "within", "aim", "outcome");
-        row(text, head);
-        row(text, head.stream().map(_ -> "---").toList());
-        for (LadderTable.Line line : methods) {
-            Optional<LadderTable.Line> control = table.control(line);
-            Optional<Double> aim =
-                    Optional.ofNullable(table.task().aims().get(line.row().label()));
-            row(
-                    text,
-                    List.of(
-                            line.row().label(),
-                            control.map(c -> c.row().label()).orElse(ABSENT),
-                            control.map(c -> deviations(c.deviations())).orElse(ABSENT),
-                            control.isEmpty() ? ABSENT : table.isEvidence(line) ? "yes" : "no",
-                            within(line),
-                            aim.map(points -> Figures.fixed(points, 2) + " points")
-                                    .orElse(ABSENT),
-                            aim.map(points -> outcome(line.lost(), points)).orElse(ABSENT)));
+        if (!methods.isEmpty()) {
+            text.append('\n');
+            List<String> head = List.of("method", "within", "control", "control loses, s.d.", "evidence");
+            row(text, head);
+            row(text, head.stream().map(_ -> "---").toList());
         }
         for (LadderTable.Line line : methods) {
+            for (LadderTable.Line control : table.controls(line)) {
+                row(
+                        text,
+                        List.of(
+                                line.row().label(),
+                                within(line),
+                                control.row().label(),
+                                deviations(control.deviations()),
+                                control.fails() ? "yes" : "no"));
+            }
+        }
+        for (LadderTable.Line line : table.rows()) {
             table.recovered(line).ifPresent(recovered -> text.append(recovered(line.row(), recovered)));
         }
     }
@@ -213,10 +243,12 @@ record LadderPage(Ladder ladder, SequencedMap<String, String> facts, List<Ladder
         json.set("pointsLost", json(line.lost()));
         Json.put(json, "fallbackRate", line.fallbackRate());
         Json.put(json, "gapInDeviations", line.deviations());
-        table.control(line).ifPresent(control -> {
-            json.put("control", control.row().label());
-            json.put("evidence", table.isEvidence(line));
-        });
+        ArrayNode controls = json.putArray("controls");
+        for (LadderTable.Line control : table.controls(line)) {
+            ObjectNode one = controls.addObject();
+            one.put("row", control.row().label());
+            one.put("evidence", control.fails());
+        }
         table.recovered(line).ifPresent(recovered -> {
             Json.put(json, "recovered", recovered.share());
             recovered.ends().ifPresent(ends -> {

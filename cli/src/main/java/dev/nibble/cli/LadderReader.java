@@ -18,7 +18,7 @@ import java.util.function.Supplier;
 /** Reads a ladder from YAML: names, types, and rows that name each other. What a preset makes of the values is checked later. */
 final class LadderReader {
     private static final List<String> KEYS = List.of("title", "seeds", "rows", "tasks");
-    private static final List<String> TASK_KEYS = List.of("title", "preset", "settings", "rows", "aims");
+    private static final List<String> TASK_KEYS = List.of("title", "preset", "settings", "seeds", "rows", "aims");
     private static final List<String> ROW_KEYS = List.of("quantizer", "settings", "baseline", "controls", "recovers");
     private static final String NAME = "[A-Za-z0-9-]+";
 
@@ -51,18 +51,23 @@ final class LadderReader {
         section(document, "rows")
                 .ifPresent(all -> all.entries()
                         .forEach((label, entry) -> row(label, entry).ifPresent(row -> rows.put(label, row))));
+        List<Long> seeds = list(document, "seeds", LadderReader::seed);
         List<Ladder.Task> tasks = new ArrayList<>();
         section(document, "tasks")
                 .ifPresent(all -> all.entries()
-                        .forEach((name, entry) -> task(name, entry, rows).ifPresent(tasks::add)));
-        List<Long> seeds = list(document, "seeds", LadderReader::seed);
-        if (seeds.isEmpty() && problems.isEmpty()) {
-            problem(document.line(), "the ladder has no seeds, but needs one or more, as in seeds: [1, 2, 3]");
-        }
+                        .forEach((name, entry) -> task(name, entry, rows, seeds).ifPresent(tasks::add)));
         if (tasks.isEmpty() && problems.isEmpty()) {
             problem(document.line(), "the ladder has no tasks, but needs one or more");
         }
-        return new Ladder(text(document, "title").orElse("Ladder"), seeds, tasks);
+        for (Ladder.Task task : tasks) {
+            if (task.seeds().isEmpty() && problems.isEmpty()) {
+                problem(
+                        document.line(),
+                        "the ladder has no seeds for task '%s', but needs one or more, as in seeds: [1, 2, 3]"
+                                .formatted(task.name()));
+            }
+        }
+        return new Ladder(text(document, "title").orElse("Ladder"), tasks);
     }
 
     private Optional<Ladder.Row> row(String label, YamlNode.Entry entry) {
@@ -89,7 +94,8 @@ final class LadderReader {
                         text(row, "recovers")));
     }
 
-    private Optional<Ladder.Task> task(String name, YamlNode.Entry entry, Map<String, Ladder.Row> all) {
+    private Optional<Ladder.Task> task(
+            String name, YamlNode.Entry entry, Map<String, Ladder.Row> all, List<Long> usualSeeds) {
         if (!name.matches(NAME)) {
             problem(entry.line(), "task '%s' must have a name of letters, digits and hyphens".formatted(name));
         }
@@ -119,11 +125,13 @@ final class LadderReader {
         if (preset.isEmpty() || rows.isEmpty()) {
             return Optional.empty();
         }
+        List<Long> seeds = list(task, "seeds", LadderReader::seed);
         Ladder.Task made = new Ladder.Task(
                 name,
                 text(task, "title").orElse(name),
                 preset.orElseThrow(),
                 texts(task, "settings"),
+                seeds.isEmpty() ? usualSeeds : List.copyOf(seeds),
                 List.copyOf(rows),
                 aims(task));
         checkNames(made, task.line());

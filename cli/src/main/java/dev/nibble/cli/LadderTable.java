@@ -41,6 +41,11 @@ record LadderTable(Ladder.Task task, List<Line> rows) {
         long stopped() {
             return runs.stream().filter(run -> !run.completed()).count();
         }
+
+        /** {@return whether a task can tell this row from its baseline: it loses enough, or was stopped} */
+        boolean fails() {
+            return deviations >= EVIDENCE;
+        }
     }
 
     /** {@return the table of a task} */
@@ -111,14 +116,16 @@ record LadderTable(Ladder.Task task, List<Line> rows) {
         return rows.stream().filter(line -> line.row().label().equals(label)).findFirst();
     }
 
-    /** {@return the row that is the negative control of a row, if both have runs} */
-    Optional<Line> control(Line line) {
-        return task.control(line.row()).flatMap(row -> line(row.label()));
+    /** {@return the rows with runs that are negative controls of a row} */
+    List<Line> controls(Line line) {
+        return task.controls(line.row()).stream()
+                .flatMap(row -> line(row.label()).stream())
+                .toList();
     }
 
-    /** {@return whether this task tells anything about a method: its control loses enough} */
-    boolean isEvidence(Line method) {
-        return control(method).map(line -> line.deviations() >= EVIDENCE).orElse(false);
+    /** {@return the controls of a method that lose enough: this task tells of the method what they lack} */
+    List<Line> evidence(Line method) {
+        return controls(method).stream().filter(Line::fails).toList();
     }
 
     /**

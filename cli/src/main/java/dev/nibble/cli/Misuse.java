@@ -3,6 +3,7 @@ package dev.nibble.cli;
 import dev.nibble.spi.Names;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import picocli.CommandLine;
 import picocli.CommandLine.MissingParameterException;
 import picocli.CommandLine.Model.ArgSpec;
@@ -24,13 +25,24 @@ final class Misuse {
                 unmatched(line, u.getUnmatched().getFirst());
             case MissingParameterException m ->
                 Failure.oneLine(String.join(
-                                ", ", m.getMissing().stream().map(Misuse::name).toList())) + " is missing" + help;
+                                ", ", m.getMissing().stream().map(Misuse::name).toList()))
+                        + (hasNoValue(line, m) ? " has no value" : " is missing")
+                        + help;
             case OverwrittenOptionException o -> name(o.getOverwritten()) + " is given twice" + help;
             default ->
                 e.getArgSpec() != null && e.getValue() != null
                         ? name(e.getArgSpec()) + " is '" + e.getValue() + "', but must be " + needed(e.getArgSpec())
                         : Failure.oneLine(String.valueOf(e.getMessage())) + help;
         };
+    }
+
+    /** {@return whether the option is there, and nothing follows it} */
+    private static boolean hasNoValue(CommandLine line, MissingParameterException e) {
+        return e.getMissing().stream()
+                .allMatch(spec -> spec instanceof OptionSpec option
+                        && line.getParseResult() != null
+                        && line.getParseResult().originalArgs().stream()
+                                .anyMatch(word -> List.of(option.names()).contains(word)));
     }
 
     private static String unmatched(CommandLine line, String word) {
@@ -62,9 +74,14 @@ final class Misuse {
     }
 
     private static String needed(ArgSpec spec) {
-        Class<?> type = spec.type();
-        return type == int.class || type == long.class || type == Integer.class || type == Long.class
-                ? "a whole number"
-                : "a " + type.getSimpleName().toLowerCase(java.util.Locale.ROOT);
+        Class<?> type = spec.typeInfo().isOptional() // the type behind it is what the user gives
+                ? spec.typeInfo().getAuxiliaryTypes()[0]
+                : spec.type();
+        if (type == int.class || type == long.class || type == Integer.class || type == Long.class) {
+            return "a whole number";
+        }
+        return type == double.class || type == Double.class
+                ? "a number"
+                : "a " + type.getSimpleName().toLowerCase(Locale.ROOT);
     }
 }

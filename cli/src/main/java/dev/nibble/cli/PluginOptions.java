@@ -1,12 +1,9 @@
 package dev.nibble.cli;
 
-import dev.nibble.models.QuantizerChoice;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
-import dev.nibble.spi.OptionValues;
 import dev.nibble.spi.Plugins;
 import dev.nibble.spi.Quantizer;
-import dev.nibble.spi.QuantizerProvider;
 import picocli.CommandLine.Option;
 
 /** Which quantizer looks at a tensor, and where. */
@@ -54,15 +51,9 @@ final class PluginOptions {
         problems.requirePositive("--samples", samples);
         problems.requireThreads(threads);
         problems.requireBackend(backend);
-        return problems.collect(this::createQuantizer, layer -> {
+        return problems.collect(() -> QuantizerName.quantizer(quantizer), layer -> {
             throw new IllegalStateException("no quantizer for " + layer.site().name());
         });
-    }
-
-    private Quantizer createQuantizer() {
-        QuantizerChoice choice = QuantizerChoice.parse(quantizer);
-        QuantizerProvider provider = Plugins.quantizers().get(choice.name());
-        return provider.create(OptionValues.of(choice.name(), provider.options(), choice.options()));
     }
 
     /** {@return the backend, owned by the caller} */

@@ -29,7 +29,9 @@ final class ProductProbe implements AutoCloseable {
     private final Product product;
     private final FreshLayer layer;
     private final Shape shape;
-    private final double[] exact; // [M, N]
+    private final NpyArray a;
+    private final NpyArray b;
+    private double[] exact = {}; // [M, N], once it is asked for
     private final Tensor left;
     private final Tensor right;
 
@@ -43,7 +45,8 @@ final class ProductProbe implements AutoCloseable {
         this.backend = backend;
         this.product = product;
         this.shape = Shape.of(a.shape().rows(), b.shape().rows());
-        this.exact = ExactProduct.of(a, b);
+        this.a = a;
+        this.b = b;
         long m = a.shape().rows();
         long n = b.shape().rows();
         long k = a.shape().cols();
@@ -90,6 +93,9 @@ final class ProductProbe implements AutoCloseable {
 
     /** {@return the product of the matrices as they were given, in FP64, [M, N]} */
     double[] exact() {
+        if (exact.length == 0) {
+            exact = ExactProduct.of(a, b);
+        }
         return exact;
     }
 
@@ -140,7 +146,7 @@ final class ProductProbe implements AutoCloseable {
         int first = NpyArray.firstNotFinite(d);
         if (first >= 0) {
             throw new NonFiniteException("D%s is %s, but the exact product is %s; scale A or B down"
-                    .formatted(NpyArray.position(shape, first), d[first], Figures.significant(exact[first])));
+                    .formatted(NpyArray.position(shape, first), d[first], Figures.significant(exact()[first])));
         }
         return d;
     }

@@ -22,7 +22,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
         if (quiet) {
             return new Silent();
         }
-        return terminal.interactive() ? new Bar(terminal.err()) : new Lines(terminal.err());
+        return terminal.interactive() ? new Bar(terminal.err(), terminal.errColumns() - 1) : new Lines(terminal.err());
     }
 
     /** Shows nothing. */
@@ -45,7 +45,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
 
         @Override
         public void started(RunInfo info) {
-            name = info.quantizer();
+            name = QuantizerName.of(info.quantizer());
             unit = info.kind().unit();
             steps = info.steps();
             err.println(describe(info));
@@ -80,17 +80,18 @@ sealed interface Progress extends RunListener, AutoCloseable {
 
     /** A line that is drawn over. */
     final class Bar implements Progress {
-        private static final int WIDTH = 79; // the terminal's own width would need native code to ask for
         private static final int INTERVAL_MILLIS = 250;
 
         private final PrintStream err;
+        private final int width; // characters: one more would begin a line
         private Optional<ProgressBar> bar = Optional.empty();
         private String unit = "";
         private int steps = 1;
         private volatile double secondsLeft = Double.NaN; // read by the thread that draws
 
-        Bar(PrintStream err) {
+        Bar(PrintStream err, int width) {
             this.err = err;
+            this.width = width;
         }
 
         @Override
@@ -99,11 +100,11 @@ sealed interface Progress extends RunListener, AutoCloseable {
             unit = info.kind().unit();
             steps = info.steps();
             bar = Optional.of(new ProgressBarBuilder()
-                    .setTaskName(info.quantizer())
+                    .setTaskName(QuantizerName.of(info.quantizer()))
                     .setInitialMax(info.steps())
                     .setStyle(ProgressBarStyle.ASCII)
                     .setUpdateIntervalMillis(INTERVAL_MILLIS)
-                    .setConsumer(new ConsoleProgressBarConsumer(err, WIDTH))
+                    .setConsumer(new ConsoleProgressBarConsumer(err, width))
                     .setEtaFunction(_ -> Double.isNaN(secondsLeft)
                             ? Optional.empty()
                             : Optional.of(Duration.ofSeconds(Math.round(secondsLeft))))
@@ -128,7 +129,7 @@ sealed interface Progress extends RunListener, AutoCloseable {
     private static String describe(RunInfo info) {
         return "%s on backend %s: %s, %s steps of %s %s%s"
                 .formatted(
-                        info.quantizer(),
+                        QuantizerName.of(info.quantizer()),
                         info.backend(),
                         info.modelSummary(),
                         Figures.count(info.steps()),

@@ -230,14 +230,12 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
     }
 
     private static ArrayNode errors(List<LayerError> errors) {
-        Map<List<String>, List<LayerError>> byOperand = new LinkedHashMap<>();
-        errors.forEach(error -> byOperand
-                .computeIfAbsent(List.of(error.layer(), error.role().label()), _ -> new ArrayList<>())
+        Map<List<String>, List<LayerError>> byPart = new LinkedHashMap<>();
+        errors.forEach(error -> byPart.computeIfAbsent(List.of(error.layer(), error.part()), _ -> new ArrayList<>())
                 .add(error));
-        ArrayNode operands = Json.array();
-        byOperand.forEach((operand, rows) -> {
-            ObjectNode json =
-                    operands.addObject().put("name", operand.getFirst()).put("operand", operand.getLast());
+        ArrayNode parts = Json.array();
+        byPart.forEach((part, rows) -> {
+            ObjectNode json = parts.addObject().put("name", part.getFirst()).put("part", part.getLast());
             ArrayNode steps = json.putArray("steps");
             ArrayNode snr = json.putArray("snr");
             ArrayNode zeros = json.putArray("zeros");
@@ -251,7 +249,7 @@ record Report(String title, List<String> command, List<FinishedRun> runs) {
                 Json.add(saturated, 100 * row.saturated());
             }
         });
-        return operands;
+        return parts;
     }
 
     /** A long curve as the means of equal stretches: a screen has no more points, and the page stays small. */

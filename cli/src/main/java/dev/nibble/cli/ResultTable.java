@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import dev.nibble.models.Evaluation;
 import dev.nibble.models.GuardAction;
 import dev.nibble.models.RunResult;
 import dev.nibble.models.train.TaskKind;
@@ -27,6 +28,12 @@ final class ResultTable {
         }
         if (kind == TaskKind.LANGUAGE_MODEL) {
             columns.addAll(List.of("perplexity", "bits/byte"));
+        }
+        if (runs.stream().anyMatch(ResultTable::keepsAverages)) {
+            columns.add("validation loss (ema)");
+            if (kind.hasAccuracy()) {
+                columns.add("accuracy (ema)");
+            }
         }
         columns.addAll(List.of(kind.unit() + "/s", "seconds", "peak memory", "saved activations"));
         return columns;
@@ -67,6 +74,12 @@ final class ResultTable {
             cells.add(Figures.fixed(result.score(TaskKind.PERPLEXITY), 3));
             cells.add(Figures.fixed(result.score(TaskKind.BITS_PER_BYTE), 4));
         }
+        if (runs.stream().anyMatch(ResultTable::keepsAverages)) {
+            cells.add(Figures.fixed(result.score(Evaluation.AVERAGED_LOSS), 4));
+            if (result.kind().hasAccuracy()) {
+                cells.add(percent(result.score(Evaluation.AVERAGED_ACCURACY)));
+            }
+        }
         cells.addAll(List.of(
                 Double.isFinite(result.unitsPerSecond())
                         ? Figures.count(Math.round(result.unitsPerSecond()))
@@ -75,6 +88,11 @@ final class ResultTable {
                 result.peakBytes() == 0 ? "-" : Figures.bytes(result.peakBytes()),
                 result.savedActivationBytes() == 0 ? "-" : Figures.bytes(result.savedActivationBytes())));
         return cells;
+    }
+
+    private static boolean keepsAverages(FinishedRun run) {
+        List<Evaluation> evaluations = run.result().evaluations();
+        return !evaluations.isEmpty() && !evaluations.getLast().averages().isEmpty();
     }
 
     private static String accuracy(RunResult result) {
@@ -92,20 +110,21 @@ final class ResultTable {
             List<String> parts = new ArrayList<>();
             int skipped = run.result().skippedSteps();
             if (skipped > 0) {
-                parts.add(skipped + " steps skipped");
+                parts.add(Figures.count(skipped, "step") + " skipped");
             }
-            count(run, GuardAction.ROLLBACK, "%d times rolled back").ifPresent(parts::add);
-            count(run, GuardAction.BACKOFF, "%d times layers backed off").ifPresent(parts::add);
+            count(run, GuardAction.ROLLBACK, "rolled back %s").ifPresent(parts::add);
+            count(run, GuardAction.BACKOFF, "layers backed off %s").ifPresent(parts::add);
             return String.join(", ", parts);
         }
-        return run.result().status().label() + " after " + run.result().steps() + " steps: " + run.message();
+        return run.result().status().label() + " after "
+                + Figures.count(run.result().steps(), "step") + ": " + run.message();
     }
 
     private static Optional<String> count(FinishedRun run, GuardAction action, String words) {
         long times = run.result().events().stream()
                 .filter(event -> event.action() == action)
                 .count();
-        return times == 0 ? Optional.empty() : Optional.of(words.formatted(times));
+        return times == 0 ? Optional.empty() : Optional.of(words.formatted(Figures.count(times, "time")));
     }
 
     /** {@return a run in one line, with its units} */
@@ -114,25 +133,37 @@ final class ResultTable {
             return run.label() + ": " + remark(run);
         }
         RunResult result = run.result();
-        return "%s: train loss %s, validation loss %s,%s %s %s/s, %s s"
+        return "%s: train loss %s, validation loss %s,%s%s %s %s/s, %s s"
                 .formatted(
                         run.label(),
                         Figures.fixed(result.finalTrainLoss(), 4),
                         Figures.fixed(result.finalValidationLoss(), 4),
                         result.kind().hasAccuracy() ? " accuracy " + accuracy(result) + "," : "",
+                        keepsAverages(run) ? " with averaged weights " + averages(result) + "," : "",
                         Figures.count(Math.round(result.unitsPerSecond())),
                         result.kind().unit(),
                         Figures.fixed(result.seconds(), 1));
     }
 
-    /** {@return the table as aligned text} */
-    static String text(List<FinishedRun> runs) {
+    private static String averages(RunResult result) {
+        String loss = Figures.fixed(result.score(Evaluation.AVERAGED_LOSS), 4);
+        return result.kind().hasAccuracy()
+                ? loss + " and " + percent(result.score(Evaluation.AVERAGED_ACCURACY))
+                : loss;
+    }
+
+    /**
+     * {@return the table as aligned text}
+     *
+     * @param screen characters of a line
+     */
+    static String text(List<FinishedRun> runs, int screen) {
         TextTable table = new TextTable().row(columns(runs).toArray(String[]::new));
         for (FinishedRun run : runs) {
             List<String> row = new ArrayList<>(cells(run, runs));
             row.add(remark(run));
             table.row(row.toArray(String[]::new));
         }
-        return table.text();
+        return table.text(screen);
     }
 }

@@ -97,14 +97,18 @@ record SeedSummary(String quantizer, Sample loss, Sample accuracy, Sample gap) {
         return json;
     }
 
-    /** {@return the summaries as aligned text; empty if there is none} */
-    static Optional<String> text(List<FinishedRun> runs) {
+    /**
+     * {@return the summaries as aligned text; empty if there is none}
+     *
+     * @param screen characters of a line
+     */
+    static Optional<String> text(List<FinishedRun> runs, int screen) {
         List<SeedSummary> summaries = of(runs);
         if (summaries.isEmpty()) {
             return Optional.empty();
         }
         TextTable table = new TextTable().row(COLUMNS.toArray(String[]::new));
         summaries.forEach(summary -> table.row(summary.cells().toArray(String[]::new)));
-        return Optional.of(table.text());
+        return Optional.of(table.text(screen));
     }
 }

@@ -111,7 +111,7 @@ final class TrainCommand implements Action {
         } catch (NibbleException e) { // what ended the run ends this, too: it comes first
             throw run.completed() ? e : new NibbleException(ResultTable.remark(run) + "; " + e.getMessage(), e);
         }
-        return answer(run, folder);
+        return answer(run, folder, terminal.outColumns());
     }
 
     /** {@return the quantizer that is asked for: by the option, by the recipe, or by nobody} */
@@ -135,7 +135,7 @@ final class TrainCommand implements Action {
         return otherQuantizer ? Start.RESUME_UNDER_ANOTHER_QUANTIZER : Start.RESUME;
     }
 
-    private static Answer answer(FinishedRun run, Path folder) {
+    private static Answer answer(FinishedRun run, Path folder, int screen) {
         ObjectNode json = run.summary();
         int status = Failure.DONE;
         String problem = "";
@@ -144,7 +144,7 @@ final class TrainCommand implements Action {
             problem = ResultTable.remark(run);
             json.putObject("error").put("kind", run.failure().kind()).put("message", problem);
         }
-        String text = ResultTable.text(List.of(run)) + "\nResults: " + folder + "\n";
+        String text = ResultTable.text(List.of(run), screen) + "\nResults: " + folder + "\n";
         return new Answer(status, json, text, problem);
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.nibble.models.files.FolderLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -68,6 +69,26 @@ class CompareCommandTests {
     }
 
     @Test
+    void tableTellsOnlyOptionsThatAreNotTheDefault() {
+        Outcome outcome = Outcome.of(tiny(
+                "compare",
+                "--quantizers",
+                "fp32",
+                "--quantizer",
+                "int8-block:block=128",
+                "--quantizer",
+                "int8-block:block=32",
+                "--out",
+                folder + "/out"));
+        assertEquals(0, outcome.status(), outcome.err());
+        List<String> lines = outcome.out().lines().toList();
+        assertTrue(lines.get(2).startsWith("int8-block  "), outcome.out());
+        assertTrue(lines.get(3).startsWith("int8-block:block=32  "), outcome.out());
+        assertTrue(outcome.err().contains("int8-block on backend reference"), outcome.err());
+        assertTrue(Files.exists(folder.resolve("out/int8-block_block_32/run.json")));
+    }
+
+    @Test
     void jsonHasTheFieldsThatScriptsRead() {
         Outcome outcome = Outcome.of(tiny(
                 "compare",
@@ -96,6 +117,18 @@ class CompareCommandTests {
                     "savedActivationBytes")) {
                 assertTrue(run.get(field).asDouble() > 0, field + " of " + run);
             }
+        }
+    }
+
+    @Test
+    void folderOfAnotherProcessIsLeftAlone() throws IOException {
+        Path out = Files.createDirectory(folder.resolve("out"));
+        Path record = Files.writeString(out.resolve("compare.json"), "{}");
+        try (FolderLock _ = FolderLock.take(out)) {
+            Outcome outcome = Outcome.of(tiny("compare", "--quantizers", "fp32", "--out", out.toString()));
+            assertEquals(1, outcome.status());
+            assertTrue(outcome.err().contains(out + " is in use: process "), outcome.err());
+            assertEquals("{}", Files.readString(record));
         }
     }
 

@@ -2,6 +2,7 @@ package dev.nibble.cli;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -150,7 +151,16 @@ class DataFetchTests {
         server.put("/sets/" + IMAGES + ".gz", gzip(other));
         NibbleException e = assertThrows(NibbleException.class, () -> fetch(web()));
         assertTrue(e.getMessage().contains(IMAGES + ".gz does not have the contents of " + IMAGES), e.getMessage());
-        assertEquals(List.of(), names());
+        assertFalse(Files.exists(out()), "nothing is left");
+    }
+
+    @Test
+    void pageOfAProxyIsToldAsSuch() throws IOException {
+        server.put("/sets/" + IMAGES + ".gz", "\n<!doctype html><p>Log in".getBytes(StandardCharsets.UTF_8));
+        Files.createDirectories(out());
+        NibbleException e = assertThrows(NibbleException.class, () -> fetch(web()));
+        assertTrue(e.getMessage().contains(IMAGES + ".gz is a page for a browser, and not the file"), e.getMessage());
+        assertEquals(List.of(), names(), "the folder was there before");
     }
 
     @Test
@@ -167,7 +177,7 @@ class DataFetchTests {
         server.put("/sets/" + IMAGES, new byte[2_000_000]);
         NibbleException e = assertThrows(NibbleException.class, () -> fetch(web()));
         assertTrue(e.getMessage().contains("has more than the"), e.getMessage());
-        assertEquals(List.of(), names());
+        assertFalse(Files.exists(out()), "nothing is left");
     }
 
     @Test

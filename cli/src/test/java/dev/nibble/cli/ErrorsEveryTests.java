@@ -45,13 +45,28 @@ class ErrorsEveryTests {
         assertEquals(losses("plain"), losses("measured"));
         assertFalse(Files.exists(folder.resolve("plain/errors.csv")));
         List<String> rows = Files.readAllLines(folder.resolve("measured/errors.csv"));
-        assertEquals("step,layer,operand,snrDb,zeros,saturated,amax", rows.getFirst());
-        // steps 0, 2 and 4; four layers of the block and the head; three operands
-        assertEquals(1 + 3 * 5 * 3, rows.size());
+        assertEquals("step,layer,part,snrDb,cosine,zeros,saturated,amax,bias,standardError", rows.getFirst());
+        // steps 0, 2 and 4; three layers with three operands and three products, and the operands of two in FP32
+        assertEquals(1 + 3 * (3 * 6 + 2 * 3), rows.size());
         List<String> first = List.of(rows.get(1).split(",", -1));
         assertEquals(List.of("0", "blocks.0.attn.qkv", "input"), first.subList(0, 3));
         double snr = Double.parseDouble(first.get(3));
         assertTrue(snr > 30 && snr < 60, rows.get(1)); // 8 bits, one scale a row: about 6 dB a bit, less the row's peak
+        double bias = Double.parseDouble(first.get(8));
+        assertTrue(
+                Math.abs(bias) < 5 * Double.parseDouble(first.get(9)),
+                rows.get(1)); // half to even: as often up as down
+        List<String> product = rows.stream()
+                .filter(row -> row.startsWith("0,blocks.0.attn.qkv,output,"))
+                .map(row -> List.of(row.split(",", -1)))
+                .findFirst()
+                .orElseThrow();
+        // the noise of X and that of W add up, if that of W is about as large: 3 dB, here between 0 and 10
+        assertTrue(
+                Double.parseDouble(product.get(3)) < snr && Double.parseDouble(product.get(3)) > snr - 10,
+                product::toString);
+        assertTrue(Double.parseDouble(product.get(4)) > 0.999, product::toString);
+        assertEquals(List.of("", "", "", "", ""), product.subList(5, 10));
         assertTrue(rows.stream().anyMatch(row -> row.matches("4,blocks\\.0\\.mlp\\.down,gradOutput,,.*")), "exact");
         assertTrue(Files.readString(folder.resolve("measured/report.html")).contains("id=\"errors\""));
         assertFalse(Files.readString(folder.resolve("plain/report.html")).contains("id=\"errors\""));
@@ -66,7 +81,7 @@ class ErrorsEveryTests {
         assertEquals(0, on.status(), on.err());
         List<String> after = Files.readAllLines(folder.resolve("run/errors.csv"));
         assertEquals(before, after.subList(0, before.size()));
-        assertEquals(1 + 5 * 5 * 3, after.size(), "steps 0, 2, 4, 6 and 8");
+        assertEquals(1 + 5 * (3 * 6 + 2 * 3), after.size(), "steps 0, 2, 4, 6 and 8");
         assertEquals(0, train("run").status());
         assertFalse(Files.exists(folder.resolve("run/errors.csv")), "it was of another run");
     }

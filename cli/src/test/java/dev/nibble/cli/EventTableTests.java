@@ -56,14 +56,14 @@ class EventTableTests {
         assertTrue(html.contains(
                 "<td>7</td><td>nonfinite</td><td>backoff</td><td>NaN</td><td>blocks.0.mlp.down head</td>"));
         assertTrue(html.contains("<td>155</td><td>spike</td><td>rollback</td><td>the loss is &lt;b&gt;9&lt;/b&gt;"));
-        assertEquals("1 steps skipped, 1 times rolled back, 1 times layers backed off", ResultTable.remark(run));
+        assertEquals("1 step skipped, rolled back 1 time, layers backed off 1 time", ResultTable.remark(run));
     }
 
     @Test
     void runWithoutEventsHasNoSuchSection() {
         FinishedRun run = run(RunResult.Status.COMPLETED);
         assertFalse(new Report("t", List.of("nibble"), List.of(run)).html().contains("changed the course"));
-        assertEquals("1 steps skipped", ResultTable.remark(run));
+        assertEquals("1 step skipped", ResultTable.remark(run));
     }
 
     @Test

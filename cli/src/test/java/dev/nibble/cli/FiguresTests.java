@@ -1,6 +1,7 @@
 package dev.nibble.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.nibble.quant.Granularity;
@@ -45,6 +46,25 @@ class FiguresTests {
                 .row("longer", "1", "why")
                 .text();
         assertEquals("name    loss\na       10.5\nlonger     1  why\n", text);
+    }
+
+    @Test
+    void wideTablesAreCutBetweenColumns() {
+        TextTable table = new TextTable()
+                .row("name", "loss", "gap", "seconds")
+                .row("a", "10.5", "-", "1")
+                .row("longer", "1", "+2", "30", "why");
+        assertEquals("""
+                name    loss  gap
+                a       10.5    -
+                longer     1   +2
+
+                name    seconds
+                a             1
+                longer       30  why
+                """, table.text(18));
+        assertEquals(table.text(), table.text(26));
+        assertTrue(table.text(1).startsWith("name    loss\n"), "at least two columns");
     }
 
     private static PlaneSpec plane(DType format) {

@@ -1,9 +1,15 @@
 package dev.nibble.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -42,6 +48,8 @@ class GenerateCommandTests {
         assertEquals(0, outcome.status(), outcome.err());
         assertTrue(outcome.out().startsWith("Ahab") && outcome.out().endsWith("\n"), outcome.out());
         assertTrue(outcome.err().contains("12 tokens in "), outcome.err());
+        // a block, a sequence of 16, 32 keys and 32 values of each, 4 bytes
+        assertTrue(outcome.err().contains(", 4.0 KiB of keys and values"), outcome.err());
         assertEquals(
                 outcome.out(),
                 nibble("generate @run --prompt Ahab --tokens 12 --seed 3 --quiet")
@@ -60,6 +68,78 @@ class GenerateCommandTests {
         assertEquals(4, json.get("promptTokens").size());
         assertEquals(12, json.get("tokens").size());
         assertTrue(json.get("tokensPerSecond").asDouble() > 0);
+        assertEquals(4096, json.get("cacheBytes").asInt());
+        assertEquals("length", json.get("end").asText());
+        assertFalse(json.has("samples"));
+    }
+
+    @Test
+    void withoutACacheTheTextIsTheSame() { // int8-row has a scale a row
+        String options = "generate @run --prompt Ahab --max-tokens 40 --seed 3 "; // more than two windows
+        Outcome outcome = nibble(options + "--no-cache");
+        assertTrue(outcome.err().contains(", no cache"), outcome.err());
+        assertEquals(nibble(options + "--quiet").out(), outcome.out());
+        assertEquals(
+                0,
+                nibble(options + "--no-cache --json").json().get("cacheBytes").asInt());
+    }
+
+    @Test
+    void samplesStandBelowEachOther() {
+        Outcome outcome = nibble("generate @run --prompt Ahab --tokens 5 --seed 3 --samples 2");
+        String first = nibble("generate @run --prompt Ahab --tokens 5 --seed 3").out();
+        assertTrue(outcome.out().startsWith("=== sample 1 of 2 ===\n" + first.stripTrailing()), outcome.out());
+        assertTrue(outcome.out().contains("\n=== sample 2 of 2 ===\nAhab"), outcome.out());
+        assertTrue(outcome.err().contains("10 tokens in "), outcome.err());
+        JsonNode json = nibble("generate @run --prompt Ahab --tokens 5 --seed 3 --samples 2 --json")
+                .json();
+        assertEquals(2, json.get("samples").size());
+        assertEquals(json.get("text"), json.get("samples").get(0).get("text"));
+        assertEquals(8192, json.get("cacheBytes").asInt());
+    }
+
+    @Test
+    void aTextStopsWhereItShould() {
+        String options = "generate @run --prompt Ahab --tokens 30 --seed 3 --json";
+        String text = nibble(options).json().get("text").asText();
+        String stop = text.codePoints()
+                .filter(c -> c > ' ' && c < 127)
+                .mapToObj(Character::toString)
+                .findFirst()
+                .orElseThrow();
+        JsonNode json = nibble(options + " --stop NEVER --stop " + stop).json();
+        assertEquals(text.substring(0, text.indexOf(stop)), json.get("text").asText());
+        assertEquals("stop", json.get("end").asText());
+    }
+
+    @Test
+    void promptsComeFromFilesAndStandardInput() throws IOException {
+        String expected =
+                nibble("generate @run --prompt Ahab --tokens 5 --quiet").out();
+        Path file = Files.writeString(folder.resolve("prompt.txt"), "Ahab");
+        assertEquals(
+                expected,
+                nibble("generate @run --prompt-file @prompt.txt --tokens 5 --quiet")
+                        .out());
+        InputStream before = System.in;
+        try {
+            System.setIn(new ByteArrayInputStream("Ahab".getBytes(StandardCharsets.UTF_8)));
+            assertEquals(
+                    expected,
+                    nibble("generate @run --prompt-file - --tokens 5 --quiet").out());
+        } finally {
+            System.setIn(before);
+        }
+        Files.write(file, new byte[] {'A', 'h', (byte) 0xFF});
+        Outcome damaged = nibble("generate @run --prompt-file @prompt.txt");
+        assertEquals(1, damaged.status());
+        assertTrue(damaged.err().contains("prompt.txt: byte 2 is not UTF-8, but a prompt must be"), damaged.err());
+        Outcome missing = nibble("generate @run --prompt-file @none.txt");
+        assertEquals(1, missing.status());
+        assertTrue(missing.err().contains("none.txt cannot be read"), missing.err());
+        Outcome both = nibble("generate @run --prompt x --prompt-file @prompt.txt");
+        assertEquals(2, both.status());
+        assertTrue(both.err().contains("--prompt and --prompt-file are both given"), both.err());
     }
 
     @Test
@@ -75,10 +155,17 @@ class GenerateCommandTests {
     @Test
     void everyMisuseIsToldAtOnce() {
         Outcome outcome = nibble(
-                "generate @run --tokens 0 --temperature -1 --top-k -1 --top-p 2 --threads -1 --backend cpuu --quantizer :x");
+                "generate @run --tokens 0 --samples 0 --stop= --temperature -1 --top-k -1 --top-p 2 --threads -1 --backend cpuu --quantizer :x");
         assertEquals(2, outcome.status());
         for (String part : List.of(
-                "--tokens is 0", "temperature is -1", "top-k is -1", "top-p is 2", "--threads is -1", "'cpuu'")) {
+                "tokens is 0",
+                "samples is 0",
+                "to stop at is empty",
+                "temperature is -1",
+                "top-k is -1",
+                "top-p is 2",
+                "--threads is -1",
+                "'cpuu'")) {
             assertTrue(outcome.err().contains(part), part + ": " + outcome.err());
         }
         assertEquals(2, nibble("generate @run --quantizer int3").status());

@@ -41,7 +41,9 @@ class LadderCommandTests {
                 settings:
                   {train.steps: 2, train.warmup: 1, model.layers: 1, model.width: 16, model.heads: 2, model.hidden: 16,
                    data.batch: 1, data.sequence: 16, data.validationBatches: 1}
+                seeds: [1, 2]
                 rows: [fp32, bf16]
+                aims: {bf16: 0.5}
             """;
 
     @TempDir
@@ -86,12 +88,26 @@ class LadderCommandTests {
                 "## short",
                 "runs: 12 of 12",
                 "| bf16 | `bf16` | 2 |",
-                "| luq | nearest |")) {
+                "| nearest | ",
+                "## Aims",
+                "| short | bf16 | 0.50 |")) {
             assertTrue(page.contains(part), part + " is missing in " + page);
         }
         JsonNode json = tree(Files.readString(out.resolve("ladder.json")));
         assertEquals(12, json.get("runs").size());
         assertEquals(2, json.at("/tasks/0/rows/1/gap/count").asInt());
+    }
+
+    @Test
+    void textOfOnesOwnStandsBeforeTheTables() throws IOException {
+        Path text = Files.writeString(folder.resolve("text.md"), "\n## What I think\n\nIt works.\n");
+        Outcome outcome = ladder("--tables", "--text", text.toString());
+        assertEquals(0, outcome.status(), outcome.err());
+        String page = Files.readString(out.resolve("ladder.md"));
+        assertTrue(page.endsWith("\n\n## What I think\n\nIt works.\n"), page);
+        Outcome missing = ladder("--tables", "--text", "no-such-file.md");
+        assertEquals(2, missing.status());
+        assertTrue(missing.err().contains("--text is no-such-file.md, but must be a file in UTF-8"), missing.err());
     }
 
     private static JsonNode tree(String text) throws IOException {

@@ -25,12 +25,13 @@ class LadderFilesTests {
     @ValueSource(strings = {"cpu.yaml", "gpu.yaml"})
     void everyMethodHasAControl(String name) {
         Ladder ladder = LadderReader.read(LADDERS.resolve(name));
-        assertEquals(5, ladder.tasks().size());
+        List<String> tasks = ladder.tasks().stream().map(Ladder.Task::name).toList();
+        assertTrue(tasks.containsAll(List.of("resnet", "vit", "text", "outliers", "encoder")), tasks.toString());
         for (Ladder.Task task : ladder.tasks()) {
             for (String method : List.of("fp8", "int8-row", "int8-block", "int8-fallback", "int4", "luq")) {
                 task.row(method)
                         .ifPresent(row -> assertTrue(
-                                task.control(row).isPresent(), method + " of " + task.name() + " has no control"));
+                                !task.controls(row).isEmpty(), method + " of " + task.name() + " has no control"));
             }
         }
     }
@@ -59,7 +60,7 @@ class LadderFilesTests {
         Path file =
                 Files.writeString(folder.resolve("example.yaml"), page.substring(begin, page.indexOf("```", begin)));
         Ladder ladder = LadderReader.read(file);
-        assertEquals(List.of(1L, 2L, 3L), ladder.seeds());
+        assertEquals(List.of(1L, 2L, 3L, 4L, 5L), ladder.tasks().getFirst().seeds());
         assertEquals(3, ladder.tasks().getFirst().rows().size());
     }
 }

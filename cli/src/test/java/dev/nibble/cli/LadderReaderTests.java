@@ -39,6 +39,7 @@ class LadderReaderTests {
                   plain:
                     preset: text
                     settings: {train.steps: 7}
+                    seeds: [5]
                     rows: [fp32, block]
                     aims: {block: 0.5}
                   all:
@@ -46,9 +47,10 @@ class LadderReaderTests {
                     preset: text
                 """);
         assertEquals("Two tasks", ladder.title());
-        assertEquals(List.of(1L, -2L), ladder.seeds());
         Ladder.Task plain = ladder.tasks().getFirst();
         Ladder.Task all = ladder.tasks().getLast();
+        assertEquals(List.of(5L), plain.seeds());
+        assertEquals(List.of(1L, -2L), all.seeds(), "those of the ladder, where a task has none");
         assertEquals("plain", plain.title(), "the name, where there is no title");
         assertEquals(
                 List.of("fp32", "block"),
@@ -56,7 +58,9 @@ class LadderReaderTests {
         assertEquals(0.5, plain.aims().get("block"));
         assertEquals(4, all.rows().size());
         Ladder.Row fallback = all.row("fallback").orElseThrow();
-        assertEquals("block", all.control(fallback).orElseThrow().label());
+        assertEquals(
+                List.of("block"),
+                all.controls(fallback).stream().map(Ladder.Row::label).toList());
         assertEquals("fp32 long", all.baseline(fallback).orElseThrow().label());
         assertEquals(Optional.empty(), all.baseline(all.rows().getFirst()));
         Ladder.Row longer = all.row("fp32 long").orElseThrow();
@@ -110,7 +114,9 @@ class LadderReaderTests {
 
     @Test
     void ladderNeedsSeedsAndTasks() {
-        String message = problem("title: Nothing\n");
-        assertTrue(message.contains("the ladder has no seeds"), message);
+        String nothing = problem("title: Nothing\n");
+        assertTrue(nothing.contains("the ladder has no tasks"), nothing);
+        String noSeeds = problem("rows: {fp32: {quantizer: fp32}}\ntasks: {a: {preset: text}}\n");
+        assertTrue(noSeeds.contains("the ladder has no seeds for task 'a', but needs one or more"), noSeeds);
     }
 }

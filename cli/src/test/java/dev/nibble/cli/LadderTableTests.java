@@ -1,7 +1,6 @@
 package dev.nibble.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.models.LayerTelemetry;
@@ -20,11 +19,12 @@ class LadderTableTests {
             "Task",
             "text",
             new LinkedHashMap<>(),
+            List.of(1L, 2L, 3L),
             List.of(
                     row("fp32", List.of(), Optional.empty()),
                     row("block", List.of("fallback"), Optional.empty()),
                     row("fallback", List.of(), Optional.of("block")),
-                    row("other", List.of(), Optional.empty())),
+                    row("other", List.of("fallback"), Optional.empty())),
             Map.of());
     private static final double[] BASE = {2.00, 2.01, 1.99}; // [seed]: s.d. 0.01
 
@@ -77,7 +77,7 @@ class LadderTableTests {
         for (double loss : new double[] {0.029, 0.031}) {
             LadderTable table = table(
                     List.of(runs("fp32", 0, 0, 0), runs("block", loss, loss, loss), runs("fallback", 0.001, 0, 0.002)));
-            assertEquals(loss > 0.03, table.isEvidence(table.line("fallback").orElseThrow()));
+            assertEquals(loss > 0.03 ? List.of("block") : List.of(), evidence(table, "fallback"));
         }
     }
 
@@ -86,14 +86,32 @@ class LadderTableTests {
         LadderTable table = table(
                 List.of(runs("fp32", 0, 0, 0), runs("block", 0, Double.NaN, 0), runs("fallback", 0.001, 0, 0.002)));
         assertEquals(1, table.line("block").orElseThrow().stopped());
-        assertTrue(table.isEvidence(table.line("fallback").orElseThrow()));
+        assertEquals(List.of("block"), evidence(table, "fallback"));
         assertEquals(2, table.line("block").orElseThrow().gap().count());
     }
 
     @Test
     void methodWithoutControlIsNoEvidence() {
         LadderTable table = table(List.of(runs("fp32", 0, 0, 0), runs("fallback", 0, 0, 0)));
-        assertFalse(table.isEvidence(table.line("fallback").orElseThrow()));
+        assertEquals(List.of(), evidence(table, "fallback"));
+    }
+
+    @Test
+    void eachControlCountsForItself() {
+        LadderTable table = table(List.of(
+                runs("fp32", 0, 0, 0),
+                runs("block", 0.02, 0.02, 0.02),
+                runs("fallback", 0, 0, 0),
+                runs("other", 0.04, 0.04, 0.04)));
+        assertEquals(2, table.controls(table.line("fallback").orElseThrow()).size());
+        assertEquals(List.of("other"), evidence(table, "fallback"));
+        assertEquals(List.of(), evidence(table, "other"));
+    }
+
+    private static List<String> evidence(LadderTable table, String method) {
+        return table.evidence(table.line(method).orElseThrow()).stream()
+                .map(line -> line.row().label())
+                .toList();
     }
 
     @Test

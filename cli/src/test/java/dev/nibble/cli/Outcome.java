@@ -24,8 +24,9 @@ record Outcome(int status, String out, String err) {
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         Terminal terminal = new Terminal(
                 new PrintStream(out, true, StandardCharsets.UTF_8),
+                Integer.MAX_VALUE,
                 new PrintStream(err, true, StandardCharsets.UTF_8),
-                false,
+                0,
                 interruption);
         int status = Nibble.run(terminal, arguments);
         return new Outcome(status, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));

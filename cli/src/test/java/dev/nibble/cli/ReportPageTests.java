@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.nibble.tensor.Role;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -115,14 +114,19 @@ class ReportPageTests {
         return Files.readString(out, StandardCharsets.UTF_8);
     }
 
-    /** {@return a run with errors of two layers in three steps} */
+    private static LayerError error(int step, String layer, String part, double snrDb, double share) {
+        return new LayerError(step, layer, part, snrDb, 0.9, share, share / 10, 1, 0, 0);
+    }
+
+    /** {@return a run with errors of an operand and a product of two layers in three steps} */
     private static FinishedRun measured(FinishedRun run) {
         List<LayerError> errors = new ArrayList<>();
         for (int step = 0; step < 30; step += 10) {
-            for (Role role : List.of(Role.INPUT, Role.WEIGHT)) {
-                errors.add(new LayerError(step, "blocks.0.mlp.down", role, 20 + step, 0.02, 0.001 * step, 1));
-                errors.add(new LayerError(step, "blocks.1.attn.qkv", role, 25 - step, 0.3, 0, 1));
-                errors.add(new LayerError(step, "head", role, Double.POSITIVE_INFINITY, 0, 0, 1));
+            for (String part : List.of("input", "output")) {
+                boolean product = part.equals("output");
+                errors.add(error(step, "blocks.0.mlp.down", part, 20 + step, product ? Double.NaN : 0.02));
+                errors.add(error(step, "blocks.1.attn.qkv", part, 25 - step, product ? Double.NaN : 0.3));
+                errors.add(error(step, "head", part, Double.POSITIVE_INFINITY, 0));
             }
         }
         return run.with(errors);
@@ -173,9 +177,9 @@ class ReportPageTests {
             assertEquals("[]", both.at("/print/fetched").toString(), "what was fetched");
             assertTrue(screen.get("scrollWidth").asInt() <= width, screen::toPrettyString);
             assertEquals("[]", screen.get("outside").toString());
-            // loss, gap, two of the fallback of each of three runs, three of the errors of one operand
+            // loss, gap, two of the fallback of each of three runs, three of the errors of the operand
             assertEquals(11, screen.get("charts").size(), screen::toPrettyString);
-            assertEquals(14, both.at("/print/charts").size(), "on paper, both operands");
+            assertEquals(12, both.at("/print/charts").size(), "on paper, one of the product, too");
             for (String kind : List.of("screen", "print")) {
                 for (JsonNode chart : both.at("/" + kind + "/charts")) {
                     assertTrue(chart.get("width").asDouble() > 150, both::toPrettyString);

@@ -16,6 +16,7 @@ import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** Runs the forward and backward pass of the step after a checkpoint, without the update. */
 final class CheckpointSampler {
@@ -53,7 +54,7 @@ final class CheckpointSampler {
                         run.task().open(backend, active.byLayer(), run.config().seed());
                 Optimizer optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
                 Tensor loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE)) {
-            new TrainingState(backend, workload, optimizer, active).restore(checkpoint, state);
+            new TrainingState(backend, workload, optimizer, Optional.empty(), active).restore(checkpoint, state);
             operands.sample(true);
             pass(backend, workload, optimizer, loss, spec.microBatches());
             operands.sample(false);

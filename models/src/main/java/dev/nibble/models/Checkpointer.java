@@ -112,6 +112,7 @@ final class Checkpointer {
         Map<CheckpointFile, AtomicFile.Content> contents = new EnumMap<>(CheckpointFile.class);
         contents.put(CheckpointFile.MODEL, state.model().content());
         contents.put(CheckpointFile.OPTIMIZER, state.moments().content());
+        state.averaged().ifPresent(averages -> contents.put(CheckpointFile.AVERAGES, averages.content()));
         contents.put(CheckpointFile.QUANTIZER, state.quantizers(Set.of()).content());
         Map<String, Object> facts = now.json(origin, state.backend().description(), skipped);
         if (!model.isEmpty()) {

@@ -50,14 +50,13 @@ final class ImagesPreset implements Preset {
                                 "model.mlp",
                                 Setting.Type.TEXT,
                                 "swiglu",
-                                "the feed-forward layers: swiglu, relu or gelu"),
+                                "the feed-forward layers: swiglu, relu, gelu, or gelu_tanh, its approximation"),
                         new Setting(
                                 STYLE,
                                 Setting.Type.TEXT,
                                 "rms",
                                 "rms: RMSNorm, no biases; deit: LayerNorm and biases, with model.mlp=gelu"),
-                        AttentionSetting.setting(),
-                        RecomputeSetting.setting())
+                        AttentionSetting.setting())
                 .toArray(Setting[]::new));
     }
 

@@ -5,6 +5,7 @@ import dev.nibble.models.memory.ShapeBackend;
 import dev.nibble.models.train.Optimizer;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TrainingSpec;
+import dev.nibble.models.train.WeightAverages;
 import dev.nibble.models.train.Workload;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
@@ -31,11 +32,11 @@ import java.util.regex.Pattern;
  *
  * @param weights master weights
  * @param gradients their gradients
- * @param optimizer what the optimizer keeps
+ * @param optimizer what the optimizer keeps, and averages of the weights
  * @param state quantizer state, the batch, and other small device values
  * @param savedActivations kept for the backward pass
  * @param weightCodes operands of weights, kept until the update: codes, scales and masks
- * @param workspace all else: the logits, and what else lives for a moment
+ * @param workspace all else: the logits, or the gradient of the head's input, and what else lives for a moment
  * @param peak the largest sum in a step; what operations work in comes on top
  * @param savedByTensor the saved activations by the name of their tensors, the numbers of blocks left out
  */
@@ -96,6 +97,7 @@ public record MemoryForecast(
                 Optimizer optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
                 Tensor loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE)) {
             RecomputeSetting.apply(recomputes, workload);
+            Optional<WeightAverages> averages = WeightAverages.of(backend, spec.ema(), workload);
             Optional<MemoryForecast> first = Optional.empty();
             for (int step = 0; step < STEPS; step++) {
                 PlanRequest.Phase phase = step < STEPS - 1 || spec.fineTuning().steps() == 0
@@ -121,6 +123,7 @@ public record MemoryForecast(
                 }
                 workload.linears().forEach(QuantizedLayer::markTrained);
             }
+            averages.ifPresent(WeightAverages::close);
             return first.orElseThrow().withPeak(backend.memory().peakBytes());
         }
     }

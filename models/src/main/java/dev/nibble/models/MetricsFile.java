@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Writes metrics.csv while a run goes on: one line a step, readable at any time. */
 final class MetricsFile implements RunListener, AutoCloseable {
@@ -19,17 +20,22 @@ final class MetricsFile implements RunListener, AutoCloseable {
 
     private final Path file;
     private final TaskKind kind;
+    private final List<String> scores; // columns
     private BufferedWriter writer;
     private String pending = "";
 
     /**
      * Starts the file anew.
      *
+     * @param averages whether the run keeps averages of its weights
      * @param before steps and evaluations that the run had before it was continued: the first lines
      */
-    MetricsFile(Path file, TaskKind kind, RunHistory before) {
+    MetricsFile(Path file, TaskKind kind, boolean averages, RunHistory before) {
         this.file = file;
         this.kind = kind;
+        this.scores = Stream.concat(
+                        kind.scores().stream(), averages ? Evaluation.averageNames(kind).stream() : Stream.empty())
+                .toList();
         this.writer = begun();
         write(before.curve(), before.evaluations());
     }
@@ -41,7 +47,7 @@ final class MetricsFile implements RunListener, AutoCloseable {
                     + kind.speedKey()
                     + LAST_COLUMNS
                     + (kind.hasAccuracy() ? ",validationAccuracy" : "")
-                    + kind.scores().stream().map(name -> "," + name).collect(Collectors.joining())
+                    + scores.stream().map(name -> "," + name).collect(Collectors.joining())
                     + "\n");
             begun.flush();
             return begun;
@@ -96,14 +102,14 @@ final class MetricsFile implements RunListener, AutoCloseable {
         String accuracy = evaluation
                 .map(e -> String.valueOf((float) e.validationAccuracy()))
                 .orElse("");
-        String scores = kind.scores().stream()
+        String others = scores.stream()
                 .map(name -> ","
                         + evaluation
                                 .map(e -> String.valueOf((float) e.score(name)))
                                 .orElse(""))
                 .collect(Collectors.joining());
         try {
-            writer.write(pending + loss + (kind.hasAccuracy() ? "," + accuracy : "") + scores + "\n");
+            writer.write(pending + loss + (kind.hasAccuracy() ? "," + accuracy : "") + others + "\n");
             writer.flush();
             pending = "";
         } catch (IOException e) {

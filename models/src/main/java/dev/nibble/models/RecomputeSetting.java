@@ -4,7 +4,7 @@ import dev.nibble.models.train.Workload;
 import dev.nibble.spi.Names;
 import java.util.List;
 
-/** The setting {@code train.recompute} of presets whose models are made of blocks that can be computed again. */
+/** The setting {@code train.recompute}: every model is made of blocks that can be computed again. */
 final class RecomputeSetting {
     /** Its path. */
     static final String PATH = "train.recompute";

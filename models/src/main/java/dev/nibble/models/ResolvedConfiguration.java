@@ -64,12 +64,17 @@ record ResolvedConfiguration(
      * @throws dev.nibble.error.FormatException naming a field that is missing or unfit
      */
     static ResolvedConfiguration of(JsonFields json) {
+        String preset = json.text("preset");
+        SortedMap<String, String> settings = json.texts("settings");
+        if (preset.equals(TextPreset.NAME)) {
+            TextPreset.complete(settings);
+        }
         return new ResolvedConfiguration(
-                json.text("preset"),
+                preset,
                 json.whole("seed", Long.MIN_VALUE, Long.MAX_VALUE),
                 (int) json.whole("steps", 1, Integer.MAX_VALUE),
                 json.text("backend"),
-                json.texts("settings"),
+                settings,
                 json.texts("layers"));
     }
 
@@ -105,6 +110,13 @@ record ResolvedConfiguration(
     private SortedMap<String, String> fixed() {
         SortedMap<String, String> fixed = new TreeMap<>(settings);
         fixed.keySet().removeAll(FREE);
+        // a checkpoint of a version that had no averages says nothing about them
+        if (!TrainingSettings.keepsAverages(fixed)) {
+            fixed.remove(TrainingSettings.EMA);
+        }
+        if (preset.equals(TextPreset.NAME)) {
+            TextPreset.reduce(fixed);
+        }
         return fixed;
     }
 

@@ -107,7 +107,8 @@ public record RunFolder(Path path, RunOrigin origin) {
         Path record = path.resolve(RECORD);
         AtomicFile.write(record, RunJson.started(origin, config));
         RunResult result;
-        try (MetricsFile metrics = new MetricsFile(path.resolve(METRICS), kind, before)) {
+        try (MetricsFile metrics = new MetricsFile(
+                path.resolve(METRICS), kind, TrainingSettings.keepsAverages(config.settings()), before)) {
             result = watched(kind, config, new Both(metrics, listener), before, heard -> {
                 AtomicFile.write(path.resolve(RECIPE), runs.resolvedRecipe(config));
                 return training.apply(heard);

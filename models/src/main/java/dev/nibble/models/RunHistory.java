@@ -293,10 +293,10 @@ record RunHistory(
                 curve, evaluations, telemetry, all, seconds, Math.max(peakBytes, peak), savedActivationBytes, events);
     }
 
-    /** {@return the evaluation with the lowest loss, the first of several; NaN is never the lowest} */
+    /** {@return the evaluation with the lowest decisive loss, the first of several; NaN is never the lowest} */
     static Optional<Evaluation> best(List<Evaluation> evaluations) {
         return evaluations.stream()
-                .filter(evaluation -> !Double.isNaN(evaluation.validationLoss()))
-                .min(Comparator.comparingDouble(Evaluation::validationLoss));
+                .filter(evaluation -> !Double.isNaN(evaluation.decisiveLoss()))
+                .min(Comparator.comparingDouble(Evaluation::decisiveLoss));
     }
 }

@@ -70,6 +70,7 @@ final class RunJson {
             json.put("validationAccuracy", evaluation.validationAccuracy());
         }
         kind.scores().forEach(name -> json.put(name, evaluation.score(name)));
+        json.putAll(evaluation.averages());
         return json;
     }
 

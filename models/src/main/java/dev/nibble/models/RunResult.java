@@ -177,7 +177,7 @@ public record RunResult(
                 .count();
     }
 
-    /** {@return a score of the last evaluation, one of {@link TaskKind#scores}; NaN if there was none} */
+    /** {@return a score of the last evaluation, one of {@link TaskKind#scores} or {@link Evaluation#averageNames}; NaN if there was none} */
     public double score(String name) {
         return evaluations.isEmpty() ? Double.NaN : evaluations.getLast().score(name);
     }
@@ -204,6 +204,9 @@ public record RunResult(
             summary.put("finalValidationAccuracy", finalValidationAccuracy);
         }
         kind.scores().forEach(name -> summary.put(name, score(name)));
+        if (!evaluations.isEmpty()) {
+            summary.putAll(evaluations.getLast().averages());
+        }
         summary.put(kind.speedKey(), unitsPerSecond());
         summary.put("seconds", seconds);
         summary.put("peakBytes", peakBytes);

@@ -113,6 +113,7 @@ final class TensorBoardFile implements RunListener, AutoCloseable {
             values.put("accuracy/validation", evaluation.validationAccuracy());
         }
         kind.scores().forEach(name -> values.put(name + "/validation", evaluation.score(name)));
+        evaluation.averages().forEach((name, value) -> values.put("ema/" + name, value));
         write(evaluation.step() - 1L, values);
     }
 

@@ -8,23 +8,20 @@ import dev.nibble.models.layers.Decoder;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.BlockCopy;
-import dev.nibble.spi.StepContext;
-import dev.nibble.spi.StepScope;
-import dev.nibble.tensor.DType;
-import dev.nibble.tensor.MemoryTag;
-import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.SequencedMap;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
- * The language model of a checkpoint, which goes on with a text. Each token is a forward pass, with the state of the quantizers
- * frozen, over a window of as many tokens as a sequence had in training: the last ones of the text, and behind them the same ones
- * again, which no token before sees. So a quantizer that looks at many rows at once meets rows such as it was trained with.
+ * The language model of a checkpoint, which goes on with a text, with the state of the quantizers frozen. A forward pass has one row for
+ * each text, since keys and values of the tokens before are kept, or the whole window that the model saw in training ({@link
+ * GenerationSpec#cached}). With FP32 layers both have the same bits. A quantizer that shares scales between rows gives a row other codes when it
+ * is alone: what it was trained with it meets without a cache.
  */
 public final class TextGenerator implements AutoCloseable {
     private final Vocabulary vocabulary;
@@ -32,22 +29,45 @@ public final class TextGenerator implements AutoCloseable {
     private final Backend backend;
     private final int step;
     private final Decoder model;
-    private final Tensor ids;
-    private final Tensor places;
-    private final Tensor last;
+
+    /** Why a text ended. */
+    public enum End {
+        /** It has as many tokens as it may have. */
+        LENGTH,
+        /** The model chose the tokenizer's end of text. */
+        END_OF_TEXT,
+        /** A text came at which it should stop. */
+        STOP,
+        /** The listener wanted it. */
+        INTERRUPTED
+    }
 
     /**
      * A text that has been gone on with.
      *
      * @param prompt its tokens before
      * @param tokens its new tokens
-     * @param text what these mean
+     * @param text what these mean, up to the end of text or what it should stop at
+     * @param end why there are no more
      */
-    public record Continuation(List<Integer> prompt, List<Integer> tokens, String text) {
+    public record Continuation(List<Integer> prompt, List<Integer> tokens, String text, End end) {
         /** Copies the lists. */
         public Continuation {
             prompt = List.copyOf(prompt);
             tokens = List.copyOf(tokens);
+        }
+    }
+
+    /**
+     * Some texts, and what they took.
+     *
+     * @param samples one or more
+     * @param cacheBytes of keys and values; 0 without a cache
+     */
+    public record Generation(List<Continuation> samples, long cacheBytes) {
+        /** Copies the list. */
+        public Generation {
+            samples = List.copyOf(samples);
         }
     }
 
@@ -66,14 +86,6 @@ public final class TextGenerator implements AutoCloseable {
         this.step = state.step();
         this.backend = resolution.backend().open(run.backendOptions());
         this.model = new Decoder(backend, TextPreset.shape(values), run.seed(), active.byLayer());
-        this.ids = backend.allocate("ids", DType.INT32, Shape.of(context), MemoryTag.STATE);
-        this.places = backend.allocate("places", DType.INT32, Shape.of(context), MemoryTag.STATE);
-        this.last = backend.allocate("logits", DType.FP32, Shape.of(1, model.vocabulary()), MemoryTag.STATE);
-        int[] numbers = new int[context]; // [context]
-        for (int i = 0; i < context; i++) {
-            numbers[i] = i;
-        }
-        backend.write(places, numbers);
         try {
             restore(
                     checkpoint,
@@ -92,7 +104,7 @@ public final class TextGenerator implements AutoCloseable {
         for (Parameter parameter : model.parameters()) {
             parameters.put(parameter.name(), parameter.value());
         }
-        new DeviceTensors(backend, parameters).restore(checkpoint.file(CheckpointFile.MODEL), true);
+        new DeviceTensors(backend, parameters).restore(checkpoint.weights(), true);
         SequencedMap<String, Tensor> vectors = new LinkedHashMap<>();
         for (QuantizedLayer layer : model.linears()) {
             String name = layer.layer().site().name();
@@ -114,49 +126,67 @@ public final class TextGenerator implements AutoCloseable {
         return backend.name();
     }
 
+    /** {@return whether keys and values can be kept: not where attention is quantized} */
+    public boolean isCacheable() {
+        return model.isCacheable();
+    }
+
     /**
      * Goes on with a text.
      *
      * @param prompt a text of at least one token, and at most {@link #context}
-     * @param most new tokens, at least 1
-     * @param sampling how they are chosen
-     * @param listener hears the text as it grows, and may end it
+     * @param spec how
+     * @param listener hears the texts as they grow, and may end them
      * @return the new tokens
      * @throws IllegalArgumentException if the prompt does not fit, or has a token that the model has not
      * @throws dev.nibble.error.NonFiniteException if the model answers with NaN or infinity
      */
-    public Continuation generate(String prompt, int most, TokenSampling sampling, TextListener listener) {
+    public Generation generate(String prompt, GenerationSpec spec, TextListener listener) {
         int[] known = vocabulary.encode(prompt);
         requireFit(known);
-        List<Integer> text = new ArrayList<>();
-        for (int token : known) {
-            text.add(token);
-        }
-        List<Integer> added = new ArrayList<>();
-        String before = vocabulary.decode(text);
-        String told = "";
-        while (added.size() < most && !listener.stopRequested()) {
-            int next = sampling.next(logits(text), added.size());
-            text.add(next);
-            added.add(next);
-            String now = decode(before, text, added);
-            // the end may be a part of a character, which the next token completes
-            if (now.startsWith(told) && !now.endsWith("\uFFFD")) {
-                listener.text(now.substring(told.length()));
-                told = now;
+        OptionalInt endOfText = vocabulary.endOfText();
+        List<Integer> tokens = Arrays.stream(known).boxed().toList();
+        List<GrowingText> texts = Stream.generate(() -> new GrowingText(vocabulary, endOfText, spec.stops(), tokens))
+                .limit(spec.samples())
+                .toList();
+        long cacheBytes;
+        boolean stopped = false;
+        try (NextLogits logits = logits(spec)) {
+            cacheBytes = logits.cacheBytes();
+            for (int number = 0; number < spec.tokens() && !texts.stream().allMatch(GrowingText::ended); number++) {
+                stopped = listener.stopRequested();
+                if (stopped) {
+                    break;
+                }
+                add(texts, logits, spec.sampling(), number, listener);
             }
         }
-        String all = decode(before, text, added);
-        if (all.startsWith(told)) {
-            listener.text(all.substring(told.length()));
+        for (int sample = 0; sample < texts.size(); sample++) {
+            listener.text(sample, texts.get(sample).rest());
         }
-        return new Continuation(text.subList(0, known.length), added, all);
+        End otherwise = stopped ? End.INTERRUPTED : End.LENGTH;
+        return new Generation(
+                texts.stream().map(text -> text.continuation(otherwise)).toList(), cacheBytes);
     }
 
-    /** {@return what new tokens mean: what they add to the text before, since a tokenizer may leave a space out at its begin} */
-    private String decode(String before, List<Integer> text, List<Integer> added) {
-        String all = vocabulary.decode(text);
-        return all.startsWith(before) ? all.substring(before.length()) : vocabulary.decode(added);
+    private NextLogits logits(GenerationSpec spec) {
+        return spec.cached() && isCacheable()
+                ? new CachedLogits(backend, model, step, spec.samples(), context)
+                : new WindowLogits(backend, model, step, spec.samples(), context);
+    }
+
+    /** Adds a token to each text that has not ended. */
+    private static void add(
+            List<GrowingText> texts, NextLogits logits, TokenSampling sampling, int number, TextListener listener) {
+        List<float[]> next = logits.of(texts.stream().map(GrowingText::seen).toList()); // [vocabulary] each
+        for (int sample = 0; sample < texts.size(); sample++) {
+            GrowingText text = texts.get(sample);
+            if (text.ended()) {
+                text.keepUp();
+            } else {
+                listener.text(sample, text.add(sampling.next(next.get(sample), sample, number)));
+            }
+        }
     }
 
     private void requireFit(int[] prompt) {
@@ -177,27 +207,9 @@ public final class TextGenerator implements AutoCloseable {
         }
     }
 
-    /** {@return the logits of the token after a text, [vocabulary]} */
-    private float[] logits(List<Integer> text) {
-        List<Integer> seen = text.subList(Math.max(0, text.size() - context), text.size());
-        int[] window = new int[context]; // [context]
-        for (int i = 0; i < context; i++) {
-            window[i] = seen.get(i % seen.size());
-        }
-        backend.write(ids, window);
-        try (StepScope scope = backend.beginStep(StepContext.eval(step));
-                Tensor logits = model.forward(scope, ids, places, 1)) {
-            backend.neural().copyBlock(scope, logits, last, BlockCopy.cut(1, model.vocabulary(), seen.size() - 1, 0));
-        }
-        return backend.readFloats(last);
-    }
-
     @Override
     public void close() {
         model.close();
-        ids.close();
-        places.close();
-        last.close();
         backend.close();
         vocabulary.close();
     }

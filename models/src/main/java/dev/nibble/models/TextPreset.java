@@ -13,37 +13,47 @@ import dev.nibble.models.data.Vocabulary;
 import dev.nibble.models.files.CacheFolder;
 import dev.nibble.models.layers.DecoderShape;
 import dev.nibble.models.layers.DecoderStyle;
+import dev.nibble.models.layers.LogitChunks;
+import dev.nibble.models.layers.MlpKind;
 import dev.nibble.models.layers.OutlierSpec;
 import dev.nibble.models.text.FileVocabulary;
 import dev.nibble.models.train.LanguageModelTask;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TaskKind;
+import dev.nibble.spi.Gelu;
 import dev.nibble.spi.LinearLayer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.SortedMap;
 
 /**
  * A language model, Llama-style or GPT-2-style, on bytes or the tokens of a tokenizer; by default on a public-domain text. A step has
  * 2048 tokens, and the input of every projection at least 32 blocks of 128x128.
  */
 final class TextPreset implements Preset {
+    /** Name of the preset. */
+    static final String NAME = "text";
+
     /** Name of the setting that names the tokenizer. */
     static final String TOKENIZER = "model.tokenizer";
 
     private static final String STYLE = "model.style";
+    private static final String GELU = "model.gelu";
+    private static final String EXACT = "exact";
     private static final String WEIGHTS = "model.weights";
     private static final String DATA = "data.path";
     private static final String TOKENS = "data.tokens";
+    private static final String LOGITS = "model.logitsElements";
     private static final String SEQUENCE = "data.sequence";
     private static final int HIDDEN_MULTIPLE = 64;
     private static final TrainingSettings TRAINING = new TrainingSettings(100, "0.0015", 10, "0.1");
 
     @Override
     public String name() {
-        return "text";
+        return NAME;
     }
 
     @Override
@@ -64,6 +74,11 @@ final class TextPreset implements Preset {
                         Setting.Type.TEXT,
                         "llama",
                         "blocks: llama; or gpt2, with learned positions, LayerNorm, GELU and biases"),
+                new Setting(
+                        GELU,
+                        Setting.Type.TEXT,
+                        "tanh",
+                        "GELU of a gpt2: tanh, the approximation that OpenAI's has (gelu_new); or exact"),
                 integer("model.width", 256, "features of the residual stream"),
                 integer("model.heads", 4, "attention heads"),
                 integer(
@@ -77,12 +92,15 @@ final class TextPreset implements Preset {
                         "false",
                         "whether the head of a llama uses the embedding's table; that of a gpt2 always does"),
                 AttentionSetting.setting(),
-                RecomputeSetting.setting(),
                 number(
                         "model.outlierRate",
                         "0",
                         "share of the inputs of mlp.gateUp and mlp.down that gets an outlier, which cancels in exact arithmetic"),
                 number("model.outlierSize", "1000", "magnitude of these outliers"),
+                integer(
+                        LOGITS,
+                        LogitChunks.DEFAULT.elements(),
+                        "logits that are held at once, at most: the head takes tokens in chunks, of multiples of 128, whose logits fit"),
                 new Setting(
                         WEIGHTS,
                         Setting.Type.PATH,
@@ -121,6 +139,7 @@ final class TextPreset implements Preset {
     private static void checkData(SettingValues values, Problems problems) {
         List.of("data.batch", "data.sequence", "data.validationBatches")
                 .forEach(path -> problems.check(() -> values.requireIn(path, 1, 1 << 20)));
+        problems.check(() -> values.requireIn(LOGITS, 1, 999_999_999));
     }
 
     @Override
@@ -138,16 +157,26 @@ final class TextPreset implements Preset {
                 values.integer(SEQUENCE),
                 values.integer("data.validationBatches"),
                 TRAINING.spec(values),
-                (backend, parameters) ->
-                        weights(values).ifPresent(file -> PretrainedWeights.load(file, backend, parameters)));
+                new LogitChunks(values.integer(LOGITS)),
+                (backend, parameters) -> weights(values)
+                        .ifPresent(file -> PretrainedWeights.load(file, values.asMap(), backend, parameters)));
     }
 
     @Override
     public void requireData(SettingValues values) {
-        weights(values).filter(file -> !Files.isRegularFile(file)).ifPresent(file -> {
+        weights(values).ifPresent(file -> requireFile(file, WEIGHTS));
+        tokenizer(values).ifPresent(file -> requireFile(file, TOKENIZER));
+        if (!values.text(DATA).isEmpty() && !Files.exists(values.path(DATA))) {
+            throw new NibbleException("%s does not exist, but must be a text file or a folder of them; check %s"
+                    .formatted(values.path(DATA), DATA));
+        }
+    }
+
+    private static void requireFile(Path file, String setting) {
+        if (!Files.isRegularFile(file)) {
             throw new NibbleException("%s %s, but must be a file; check %s"
-                    .formatted(file, Files.exists(file) ? "is a folder" : "does not exist", WEIGHTS));
-        });
+                    .formatted(file, Files.exists(file) ? "is a folder" : "does not exist", setting));
+        }
     }
 
     private static Optional<Path> weights(SettingValues values) {
@@ -183,14 +212,28 @@ final class TextPreset implements Preset {
         return values.integer(SEQUENCE);
     }
 
+    /** Adds to a checkpoint's settings what one says that knows no {@code model.gelu}: the exact GELU was the only one. */
+    static void complete(SortedMap<String, String> settings) {
+        settings.putIfAbsent(GELU, EXACT);
+    }
+
+    /** Takes away what a checkpoint may be without: see {@link #complete}. A llama has no GELU. */
+    static void reduce(SortedMap<String, String> settings) {
+        if (!settings.getOrDefault(STYLE, "").equals("gpt2") || EXACT.equals(settings.get(GELU))) {
+            settings.remove(GELU);
+        }
+    }
+
     /** {@return sizes of the model} */
     static DecoderShape shape(SettingValues values) {
         DecoderStyle style = values.choice(STYLE, DecoderStyle.class);
+        Gelu gelu = values.choice(GELU, Gelu.class);
         boolean gpt2 = style == DecoderStyle.GPT2;
         int width = values.integer("model.width");
         int hidden = values.integer("model.hidden");
         return new DecoderShape(
                 style,
+                gpt2 ? MlpKind.of(gelu) : MlpKind.SWIGLU,
                 tokenizer(values).map(FileVocabulary::size).orElse(ByteText.VOCABULARY),
                 width,
                 values.integer("model.heads"),

@@ -48,6 +48,7 @@ final class Training {
                         task.summary(),
                         memory));
                 task.notices().forEach(listener::notice);
+                loop.notices().forEach(listener::notice);
                 loop.run();
             } catch (NibbleException | IllegalArgumentException e) { // the latter: a quantizer's plan for this shape
                 LOG.log(System.Logger.Level.DEBUG, "the run failed", e);

@@ -4,6 +4,7 @@ import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.Optimizer;
 import dev.nibble.models.train.Task;
 import dev.nibble.models.train.TrainingSpec;
+import dev.nibble.models.train.WeightAverages;
 import dev.nibble.models.train.Workload;
 import dev.nibble.quant.Statistic;
 import dev.nibble.spi.Backend;
@@ -40,6 +41,7 @@ final class TrainingLoop implements AutoCloseable {
     private final GuardedSteps guarded;
     private final Workload workload;
     private final Optimizer optimizer;
+    private final Optional<WeightAverages> averages;
     private final Tensor loss;
     private final Optional<Checkpointer> checkpointer;
     private long startNanos;
@@ -65,6 +67,7 @@ final class TrainingLoop implements AutoCloseable {
         this.workload = task.open(backend, active.byLayer(), prepared.config().seed());
         RecomputeSetting.apply(prepared.recomputes(), workload);
         this.optimizer = new Optimizer(backend, spec.optimizer(), spec.clip(), workload.parameters());
+        this.averages = WeightAverages.of(backend, spec.ema(), workload);
         this.loss = backend.allocate("loss", DType.FP32, Shape.of(1), MemoryTag.STATE);
         this.guard = new Guard(prepared.resolution().guard(), spec.schedule().warmup(), recorder);
         this.guarded = new GuardedSteps(prepared, guard, active, recorder, listener, checkpointer, this::state);
@@ -87,6 +90,11 @@ final class TrainingLoop implements AutoCloseable {
         } finally {
             recorder.elapsed(elapsedSeconds());
         }
+    }
+
+    /** {@return what somebody who starts the run should know of how its batches are computed} */
+    List<String> notices() {
+        return workload.notices();
     }
 
     /** {@return the step that comes next, or END} */
@@ -119,13 +127,17 @@ final class TrainingLoop implements AutoCloseable {
 
     private boolean interrupted(String where, int stepsDone) {
         if (listener.stopRequested()) {
-            if (checkpointer.isPresent() && !checkpointer.orElseThrow().hasSaved(stepsDone)) {
-                save(stepsDone);
-            }
-            recorder.end(RunResult.Status.INTERRUPTED, "the run was interrupted " + where);
+            interrupt(where, stepsDone);
             return true;
         }
         return false;
+    }
+
+    private void interrupt(String where, int stepsDone) {
+        if (checkpointer.isPresent() && !checkpointer.orElseThrow().hasSaved(stepsDone)) {
+            save(stepsDone);
+        }
+        recorder.end(RunResult.Status.INTERRUPTED, "the run was interrupted " + where);
     }
 
     private void save(int stepsDone) {
@@ -133,7 +145,7 @@ final class TrainingLoop implements AutoCloseable {
     }
 
     private TrainingState state() {
-        return new TrainingState(backend, workload, optimizer, active);
+        return new TrainingState(backend, workload, optimizer, averages, active);
     }
 
     private RunHistory history() {
@@ -220,6 +232,7 @@ final class TrainingLoop implements AutoCloseable {
 
     private void update(StepScope scope) {
         optimizer.update(scope);
+        averages.ifPresent(all -> all.move(scope, optimizer.control()));
         workload.linears().forEach(linear -> linear.afterOptimizer(scope, optimizer.control()));
     }
 
@@ -264,6 +277,40 @@ final class TrainingLoop implements AutoCloseable {
 
     /** {@return the step that comes next, or END} */
     private int evaluate(int stepsDone) {
+        Optional<Evaluation> measured = measure(stepsDone);
+        // also takes what the evaluation met, so that it does not skip the next step
+        List<NonFinite> found = backend.takeNonFinite();
+        if (measured.isPresent() && averages.isPresent()) {
+            Optional<Evaluation> averaged = measureAverages(stepsDone);
+            measured = averaged.map(measured.orElseThrow()::withAverages);
+        }
+        if (measured.isEmpty()) {
+            interrupt("in the evaluation after " + stepsDone + " steps", stepsDone);
+            return GuardedSteps.END;
+        }
+        Evaluation evaluation = measured.orElseThrow();
+        recorder.evaluated(evaluation);
+        listener.evaluated(evaluation);
+        return guarded.afterEvaluation(
+                stepsDone, nonFinite(found, evaluation.validationLoss(), OptionalDouble.empty()), found);
+    }
+
+    private Optional<Evaluation> measureAverages(int stepsDone) {
+        try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
+            averages.orElseThrow().use(scope);
+        }
+        try {
+            return measure(stepsDone);
+        } finally {
+            try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
+                averages.orElseThrow().putBack(scope);
+            }
+            backend.takeNonFinite(); // the loss tells; the weights themselves are not concerned
+        }
+    }
+
+    /** {@return how well held-out data is predicted; empty if the run was interrupted meanwhile} */
+    private Optional<Evaluation> measure(int stepsDone) {
         int batches = workload.validationBatches();
         try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
             backend.neural().zero(scope, loss);
@@ -274,8 +321,9 @@ final class TrainingLoop implements AutoCloseable {
             try (StepScope scope = backend.beginStep(StepContext.eval(stepsDone))) {
                 workload.evaluate(scope, loss);
             }
-            if (i < batches - 1 && interrupted("in the evaluation after " + stepsDone + " steps", stepsDone)) {
-                return GuardedSteps.END;
+            if (i < batches - 1 && listener.stopRequested()) {
+                workload.linears().forEach(QuantizedLayer::releaseWeight);
+                return Optional.empty();
             }
         }
         workload.linears().forEach(QuantizedLayer::releaseWeight);
@@ -283,18 +331,14 @@ final class TrainingLoop implements AutoCloseable {
         double accuracy = workload.correct()
                 .map(correct -> backend.readFloats(correct)[0] / (double) workload.validationSamples())
                 .orElse(Double.NaN);
-        Evaluation evaluation = new Evaluation(stepsDone, value, accuracy, workload.scores(value));
-        recorder.evaluated(evaluation);
-        listener.evaluated(evaluation);
-        // also takes what the evaluation met, so that it does not skip the next step
-        List<NonFinite> found = backend.takeNonFinite();
-        return guarded.afterEvaluation(stepsDone, nonFinite(found, value, OptionalDouble.empty()), found);
+        return Optional.of(new Evaluation(stepsDone, value, accuracy, workload.scores(value)));
     }
 
     @Override
     public void close() {
         workload.close();
         optimizer.close();
+        averages.ifPresent(WeightAverages::close);
         loss.close();
     }
 }

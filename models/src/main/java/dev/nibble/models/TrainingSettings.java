@@ -10,6 +10,7 @@ import dev.nibble.spi.AdamW;
 import dev.nibble.spi.UpdateRule;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -21,7 +22,15 @@ import java.util.Optional;
  * @param weightDecay decoupled weight decay
  */
 record TrainingSettings(int steps, String learningRate, int warmup, String weightDecay) {
+    /** Path of the decay of the weights' averages. */
+    static final String EMA = "train.ema";
+
     private static final double FLOOR = 0.1; // share of the learning rate that is left at the end
+
+    /** {@return whether values of settings, unchecked, ask for averages of the weights} */
+    static boolean keepsAverages(Map<String, String> values) {
+        return !values.getOrDefault(EMA, "0").matches("[-+]?0*\\.?0*");
+    }
 
     /** {@return the settings of a preset: its own, then these} */
     List<Setting> after(Setting... own) {
@@ -36,10 +45,15 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
         settings.add(number("train.weightDecay", weightDecay, "decoupled weight decay of the linear layers"));
         settings.addAll(OptimizerSettings.SETTINGS);
         settings.add(number("train.clip", "1.0", "largest norm of all gradients that is not scaled down"));
+        settings.add(number(
+                EMA,
+                "0",
+                "decay of the moving average of the weights, such as 0.999: evaluated too, and exported; 0 for none"));
         settings.add(integer("train.microBatches", 1, "batches whose gradients are added up in a step"));
         settings.add(integer("train.evaluateEvery", 0, "steps between evaluations; 0 for one at the end only"));
         settings.add(
                 integer("train.telemetryEvery", 10, "steps between records of how inputs were quantized; 0 for none"));
+        settings.add(RecomputeSetting.setting());
         settings.addAll(GuardSettings.SETTINGS);
         settings.addAll(CheckpointSettings.SETTINGS);
         settings.addAll(TensorBoardFile.SETTINGS);
@@ -70,6 +84,7 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
                 fineTuning.orElse(new FineTuning(0, 1)),
                 rule.orElse(new AdamW(0, 0, 1, 0)),
                 (float) values.number("train.clip"),
+                (float) values.number(EMA),
                 values.integer("train.evaluateEvery"),
                 values.integer("train.telemetryEvery")));
         problems.throwIfAny();

@@ -6,10 +6,12 @@ import dev.nibble.models.checkpoint.DeviceTensors;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.train.Optimizer;
+import dev.nibble.models.train.WeightAverages;
 import dev.nibble.models.train.Workload;
 import dev.nibble.spi.Backend;
 import dev.nibble.tensor.Tensor;
 import java.util.LinkedHashMap;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.SortedMap;
@@ -21,9 +23,15 @@ import java.util.TreeMap;
  * @param backend whose memory it is
  * @param workload the parameters and layers
  * @param optimizer the moments
+ * @param averages those of the weights, if the run keeps some
  * @param active the quantizers
  */
-record TrainingState(Backend backend, Workload workload, Optimizer optimizer, ActiveQuantizers active) {
+record TrainingState(
+        Backend backend,
+        Workload workload,
+        Optimizer optimizer,
+        Optional<WeightAverages> averages,
+        ActiveQuantizers active) {
     /** {@return the parameters and running averages by name} */
     DeviceTensors model() {
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
@@ -37,6 +45,11 @@ record TrainingState(Backend backend, Workload workload, Optimizer optimizer, Ac
     /** {@return the moments and the control vector by name} */
     DeviceTensors moments() {
         return new DeviceTensors(backend, optimizer.state());
+    }
+
+    /** {@return the averages by the name of what they are averages of, if there are some} */
+    Optional<DeviceTensors> averaged() {
+        return averages.map(all -> new DeviceTensors(backend, all.state()));
     }
 
     /**
@@ -77,6 +90,7 @@ record TrainingState(Backend backend, Workload workload, Optimizer optimizer, Ac
         Set<String> replaced = active.restore(state.quantizers(), state.step(), workload.linears());
         model().restore(checkpoint.file(CheckpointFile.MODEL), false);
         moments().restore(checkpoint.file(CheckpointFile.OPTIMIZER), false);
+        averaged().ifPresent(all -> all.restore(checkpoint.file(CheckpointFile.AVERAGES), false));
         quantizers(replaced).restore(checkpoint.file(CheckpointFile.QUANTIZER), !replaced.isEmpty());
         for (QuantizedLayer linear : workload.linears()) {
             String layer = linear.layer().site().name();
@@ -92,6 +106,7 @@ record TrainingState(Backend backend, Workload workload, Optimizer optimizer, Ac
     void requireEqual(Checkpoint checkpoint) {
         model().requireEqual(checkpoint.file(CheckpointFile.MODEL));
         moments().requireEqual(checkpoint.file(CheckpointFile.OPTIMIZER));
+        averaged().ifPresent(all -> all.requireEqual(checkpoint.file(CheckpointFile.AVERAGES)));
         quantizers(Set.of()).requireEqual(checkpoint.file(CheckpointFile.QUANTIZER));
     }
 }

@@ -2,6 +2,7 @@ package dev.nibble.models;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.nibble.models.checkpoint.Checkpoint;
@@ -9,11 +10,14 @@ import dev.nibble.models.checkpoint.CheckpointFile;
 import dev.nibble.models.checkpoint.CheckpointStore;
 import dev.nibble.models.checkpoint.CodeFormat;
 import dev.nibble.models.checkpoint.ModelExport;
+import dev.nibble.models.files.JsonFields;
 import dev.nibble.models.files.JsonTree;
 import dev.nibble.models.safetensors.ElementType;
 import dev.nibble.models.safetensors.SafetensorsFile;
+import dev.nibble.models.text.FileVocabulary;
 import dev.nibble.tensor.Shape;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -143,7 +147,8 @@ class Gpt2ExportTests {
     void configurationIsThatOfTheModel() throws IOException {
         Path out = folder.resolve("hf");
         ModelExport.write(checkpoint, ElementType.BF16, Optional.empty(), out);
-        Map<String, Object> config = JsonTree.parse("config.json", Files.readAllBytes(out.resolve("config.json")), 4);
+        Map<String, Object> config =
+                JsonTree.parseWithoutNulls("config.json", Files.readAllBytes(out.resolve("config.json")), 4);
         assertEquals(List.of("GPT2LMHeadModel"), config.get("architectures"));
         assertEquals("gpt2", config.get("model_type"));
         assertEquals(256L, config.get("vocab_size"));
@@ -152,9 +157,90 @@ class Gpt2ExportTests {
         assertEquals(2L, config.get("n_layer"));
         assertEquals(2L, config.get("n_head"));
         assertEquals((long) HIDDEN, config.get("n_inner"));
-        assertEquals("gelu", config.get("activation_function"));
+        assertEquals("gelu_new", config.get("activation_function"));
         assertEquals(true, config.get("tie_word_embeddings"));
+        assertFalse(config.containsKey("eos_token_id"), "null: there is no token that ends a text, and 50256 is none");
+        assertTrue(Files.readString(out.resolve("config.json")).contains("\"eos_token_id\" : null"));
         assertEquals("bfloat16", config.get("torch_dtype"));
+    }
+
+    @Test
+    void bytesAreTokensThere() throws IOException {
+        Path out = folder.resolve("hf");
+        ModelExport.write(checkpoint, ElementType.F32, Optional.empty(), out);
+        try (FileVocabulary vocabulary = FileVocabulary.open(out.resolve("tokenizer.json"))) {
+            String text = "Caf\u00e9, \u4f60\n 1\u0000<s>";
+            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+            int[] tokens = vocabulary.encode(text);
+            assertEquals(bytes.length, tokens.length);
+            for (int i = 0; i < bytes.length; i++) {
+                assertEquals(bytes[i] & 0xFF, tokens[i]);
+            }
+            assertEquals(256, vocabulary.size());
+            assertEquals(text, vocabulary.decode(Arrays.stream(tokens).boxed().toList()));
+        }
+        Map<String, Object> config =
+                JsonTree.parse("tokenizer_config.json", Files.readAllBytes(out.resolve("tokenizer_config.json")), 4);
+        assertEquals("PreTrainedTokenizerFast", config.get("tokenizer_class"));
+        assertEquals(16L, config.get("model_max_length"));
+        assertEquals(List.of("input_ids", "attention_mask"), config.get("model_input_names"));
+    }
+
+    /** A checkpoint of a version that had one GELU says nothing about it: that was the exact one. */
+    @Test
+    void aRunThatDoesNotSayWhichGeluHasTheExactOne() {
+        ResolvedConfiguration tanh = configuration(Map.of("model.style", "gpt2", "model.gelu", "tanh"));
+        ResolvedConfiguration exact = configuration(Map.of("model.style", "gpt2", "model.gelu", "exact"));
+        ResolvedConfiguration before = configuration(Map.of("model.style", "gpt2"));
+        assertEquals("exact", before.settings().get("model.gelu"));
+        assertEquals(List.of(), exact.differences(before));
+        assertEquals(exact.hash(), before.hash());
+        assertEquals(List.of("model.gelu is tanh here, but (none) there"), tanh.differences(before));
+        ResolvedConfiguration llama = configuration(Map.of("model.style", "llama", "model.gelu", "tanh"));
+        assertEquals(List.of(), llama.differences(configuration(Map.of("model.style", "llama"))));
+    }
+
+    private static ResolvedConfiguration configuration(Map<String, String> settings) {
+        Map<String, Object> json = Map.of(
+                "preset", "text", "seed", 0L, "steps", 1L, "backend", "cpu", "settings", settings, "layers", Map.of());
+        return ResolvedConfiguration.of(new JsonFields("state.json", json));
+    }
+
+    @Test
+    void configOfAnotherModelIsRefused() throws IOException {
+        Path out = folder.resolve("hf");
+        ModelExport.write(checkpoint, ElementType.F32, Optional.empty(), out);
+        Path config = out.resolve("config.json");
+        String text = Files.readString(config);
+        RunConfig from = RunFixture.tiny()
+                .with("model.style", "gpt2")
+                .with("model.hidden", "0")
+                .with("model.layers", "2")
+                .with("model.weights", out.resolve("model.safetensors").toString())
+                .withSteps(1);
+        assertEquals("", message(from));
+        Files.writeString(config, text.replace("gelu_new", "gelu_pytorch_tanh"));
+        assertEquals("", message(from), "the same function");
+        assertMessage(
+                "config.json: activation_function is 'gelu_pytorch_tanh', but the settings of the model say gelu; change model.gelu",
+                from.with("model.gelu", "exact"));
+        Files.writeString(config, text.replace("\"n_head\" : 2", "\"n_head\" : 4"));
+        assertMessage("config.json: n_head is '4', but the settings of the model say 2; change model.heads", from);
+        Files.writeString(config, text.replace("1.0E-5", "1e-6"));
+        assertMessage(
+                "config.json: layer_norm_epsilon is '1.0E-6', but must be 1.0E-5: another model is not computed here",
+                from);
+        Files.writeString(config, text.substring(0, text.length() / 2));
+        assertMessage("config.json is damaged JSON", from);
+    }
+
+    private static void assertMessage(String expected, RunConfig config) {
+        String message = message(config);
+        assertTrue(message.contains(expected), message);
+    }
+
+    private static String message(RunConfig config) {
+        return Runs.create().train(config, new RunListener() {}).message();
     }
 
     @Test

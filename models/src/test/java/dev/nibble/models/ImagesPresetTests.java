@@ -357,7 +357,7 @@ class ImagesPresetTests {
     void settingsThatDoNotFitAreRefused() {
         assertTrue(problem(RunConfig.of("images")).contains("preset images has no data"));
         assertTrue(problem(tiny().with("model.mlp", "tanh"))
-                .contains("setting model.mlp is 'tanh'; known: swiglu, relu, gelu"));
+                .contains("setting model.mlp is 'tanh'; known: swiglu, relu, gelu, gelu_tanh"));
         assertTrue(
                 problem(tiny().with("data.batch", "0")).contains("setting data.batch is 0, but must be in 1..1048576"));
         assertTrue(problem(tiny().with("data.validationImages", "131")).contains("must be in 1..130"));

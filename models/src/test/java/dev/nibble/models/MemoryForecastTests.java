@@ -102,6 +102,24 @@ class MemoryForecastTests {
     }
 
     @Test
+    void averagesHoldWhatIsPredicted(@TempDir Path folder) throws IOException {
+        RunConfig config = text("luq", 64, 96, 16).with("train.ema", "0.9");
+        RunMemory memory = assertExact(config);
+        assertEquals(3 * memory.forecast().weights(), memory.forecast().optimizer());
+        assertEquals(
+                memory.forecast().weights(),
+                memory.forecast().peak() - forecast(text("luq", 64, 96, 16)).peak());
+        IdxFiles.writePatterns(folder, 40, 10);
+        assertExact(RunConfig.of("resnet")
+                .with("data.path", folder.toString())
+                .with("data.classes", "4")
+                .with("data.batch", "10")
+                .with("model.blocks", "1")
+                .with("train.ema", "0.9")
+                .withSteps(2));
+    }
+
+    @Test
     void layersOfDifferentQuantizersHoldWhatIsPredicted() {
         assertExact(text("int8-fallback", 64, 96, 16)
                 .with("layers.blocks.*.mlp.down", "fp8")

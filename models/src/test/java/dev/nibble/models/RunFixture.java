@@ -201,6 +201,11 @@ final class RunFixture {
         }
 
         @Override
+        public void repeatBlocks() {
+            workload.repeatBlocks();
+        }
+
+        @Override
         public void loadTraining(int step, int microBatch) {
             if (backend.hasValues()) { // not while memory is predicted
                 disturbance.before(backend, workload, step);

@@ -31,6 +31,10 @@ final class RunSnapshot {
             for (String file : BITS) {
                 hashes.put(file, Sha256.of(checkpoint.resolve(file)));
             }
+            Path averages = checkpoint.resolve("ema.safetensors");
+            if (Files.exists(averages)) {
+                hashes.put("ema.safetensors", Sha256.of(averages));
+            }
             metrics = Files.readAllLines(folder.resolve("metrics.csv")).stream()
                     .map(RunSnapshot::withoutTimes)
                     .toList();

@@ -1,6 +1,7 @@
 package dev.nibble.models;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -12,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -42,11 +44,30 @@ class TextGeneratorTests {
     }
 
     private static String text(TextGenerator generator, String prompt, int most, TokenSampling sampling) {
-        StringBuilder heard = new StringBuilder();
-        TextGenerator.Continuation continuation = generator.generate(prompt, most, sampling, heard::append);
-        assertEquals(continuation.text(), heard.toString());
-        assertEquals(most, continuation.tokens().size());
-        return continuation.text();
+        return text(generator, prompt, new GenerationSpec(most, sampling));
+    }
+
+    private static String text(TextGenerator generator, String prompt, GenerationSpec spec) {
+        return texts(generator, prompt, spec).getFirst();
+    }
+
+    /** Texts that no stop ends. */
+    private static List<String> texts(TextGenerator generator, String prompt, GenerationSpec spec) {
+        List<StringBuilder> heard = new ArrayList<>();
+        for (int sample = 0; sample < spec.samples(); sample++) {
+            heard.add(new StringBuilder());
+        }
+        List<TextGenerator.Continuation> samples = generator
+                .generate(prompt, spec, (sample, part) -> heard.get(sample).append(part))
+                .samples();
+        assertEquals(spec.samples(), samples.size());
+        for (int sample = 0; sample < spec.samples(); sample++) {
+            TextGenerator.Continuation continuation = samples.get(sample);
+            assertEquals(continuation.text(), heard.get(sample).toString());
+            assertEquals(spec.tokens(), continuation.tokens().size());
+            assertEquals(TextGenerator.End.LENGTH, continuation.end());
+        }
+        return samples.stream().map(TextGenerator.Continuation::text).toList();
     }
 
     @ParameterizedTest
@@ -71,15 +92,68 @@ class TextGeneratorTests {
         Checkpoint checkpoint = trained(RunFixture.tiny().withSteps(40)); // so that it writes characters of one byte
         try (TextGenerator generator = open(checkpoint, Optional.empty())) {
             String whole = text(generator, "0123456789abcdef", 20, GREEDY);
-            // the last 16 bytes give the rest
-            String known = ("0123456789abcdef" + whole).substring(10, 26);
-            assertEquals(whole.substring(10), text(generator, known, 10, GREEDY));
+            // the 17th token comes after all 16, the next nine after the last 8 and what they have become
+            String known = ("0123456789abcdef" + whole).substring(9, 17);
+            assertEquals(whole.substring(1, 9), text(generator, known, 8, GREEDY));
             // one token after the other gives what all together give
             StringBuilder single = new StringBuilder("ab");
             for (int i = 0; i < 10; i++) {
                 single.append(text(generator, single.toString(), 1, GREEDY));
             }
             assertEquals(single.substring(2), text(generator, "ab", 10, GREEDY));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"llama, fp32", "gpt2, fp32", "gpt2, int8-row"})
+    void cacheAndWindowWriteTheSame(String style, String quantizer) {
+        Checkpoint checkpoint =
+                trained(RunFixture.tiny().with("model.style", style).withQuantizer(QuantizerChoice.parse(quantizer)));
+        try (TextGenerator generator = open(checkpoint, Optional.empty())) {
+            GenerationSpec spec = new GenerationSpec(50, SAMPLED); // three times the context
+            assertEquals(text(generator, "Call me ", spec.withoutCache()), text(generator, "Call me ", spec));
+            assertTrue(generator.generate("x", spec, (_, _) -> {}).cacheBytes() > 0);
+            assertEquals(
+                    0,
+                    generator.generate("x", spec.withoutCache(), (_, _) -> {}).cacheBytes());
+        }
+    }
+
+    @Test
+    void samplesAreTextsOfTheirOwn() {
+        Checkpoint checkpoint = trained(RunFixture.tiny());
+        try (TextGenerator generator = open(checkpoint, Optional.of(QuantizerChoice.of("fp32")))) {
+            GenerationSpec spec = new GenerationSpec(30, SAMPLED);
+            List<String> three = texts(generator, "Call me ", spec.withSamples(3));
+            assertEquals(three.getFirst(), text(generator, "Call me ", spec));
+            assertEquals(three.subList(0, 2), texts(generator, "Call me ", spec.withSamples(2)));
+            assertEquals(3, new HashSet<>(three).size(), three.toString());
+            assertEquals(three, texts(generator, "Call me ", spec.withSamples(3).withoutCache()));
+        }
+    }
+
+    @Test
+    void aStopEndsOneTextAndNotTheOthers() {
+        Checkpoint checkpoint = trained(RunFixture.tiny());
+        try (TextGenerator generator = open(checkpoint, Optional.of(QuantizerChoice.of("fp32")))) {
+            List<String> whole = texts(generator, "Call me ", new GenerationSpec(30, SAMPLED).withSamples(2));
+            String stop = whole.getFirst().substring(3, 5);
+            List<StringBuilder> heard = List.of(new StringBuilder(), new StringBuilder());
+            List<TextGenerator.Continuation> samples = generator
+                    .generate(
+                            "Call me ",
+                            new GenerationSpec(30, 2, SAMPLED, true, List.of("never", stop)),
+                            (sample, part) -> heard.get(sample).append(part))
+                    .samples();
+            for (int sample = 0; sample < 2; sample++) {
+                int at = whole.get(sample).indexOf(stop);
+                String expected = at < 0 ? whole.get(sample) : whole.get(sample).substring(0, at);
+                assertEquals(expected, samples.get(sample).text());
+                assertEquals(expected, heard.get(sample).toString());
+                assertEquals(
+                        at < 0 ? TextGenerator.End.LENGTH : TextGenerator.End.STOP,
+                        samples.get(sample).end());
+            }
         }
     }
 
@@ -107,7 +181,11 @@ class TextGeneratorTests {
         Checkpoint checkpoint = trained(
                 RunFixture.tiny().with("model.attention", "quantized").withQuantizer(QuantizerChoice.of("int8-row")));
         try (TextGenerator generator = open(checkpoint, Optional.empty())) {
+            assertFalse(generator.isCacheable());
             assertEquals(text(generator, "x", 20, GREEDY), text(generator, "x", 20, GREEDY));
+            GenerationSpec spec = new GenerationSpec(20, GREEDY);
+            assertEquals(text(generator, "x", spec.withoutCache()), text(generator, "x", spec));
+            assertEquals(0, generator.generate("x", spec, (_, _) -> {}).cacheBytes());
         }
     }
 
@@ -118,15 +196,17 @@ class TextGeneratorTests {
                 .with("model.tokenizer", tokenizer.toString())
                 .with("data.tokens", folder.resolve("tokens.bin").toString()));
         try (TextGenerator generator = open(checkpoint, Optional.empty())) {
-            TextGenerator.Continuation text = generator.generate("in the", 30, SAMPLED, _ -> {});
+            TextGenerator.Continuation text = generator
+                    .generate("in the", new GenerationSpec(30, SAMPLED), (_, _) -> {})
+                    .samples()
+                    .getFirst();
             assertEquals(List.of(259, 258), text.prompt());
             assertEquals(30, text.tokens().size());
         }
         Path moved = Files.move(tokenizer, folder.resolve("moved.json"));
         assertThrows(RuntimeException.class, () -> open(checkpoint, Optional.empty()));
         try (TextGenerator generator = RUNS.generator(checkpoint, "auto", 0, Optional.empty(), Optional.of(moved))) {
-            assertTrue(
-                    generator.generate("in the", 3, SAMPLED, _ -> {}).tokens().size() == 3);
+            text(generator, "in the", 3, SAMPLED);
         }
     }
 
@@ -135,9 +215,9 @@ class TextGeneratorTests {
         Checkpoint checkpoint = trained(RunFixture.tiny());
         try (TextGenerator generator = open(checkpoint, Optional.empty())) {
             List<String> parts = new ArrayList<>();
-            TextGenerator.Continuation text = generator.generate("x", 50, GREEDY, new TextListener() {
+            TextListener listener = new TextListener() {
                 @Override
-                public void text(String part) {
+                public void text(int sample, String part) {
                     parts.add(part);
                 }
 
@@ -145,8 +225,13 @@ class TextGeneratorTests {
                 public boolean stopRequested() {
                     return parts.size() >= 3;
                 }
-            });
-            assertTrue(text.tokens().size() < 10, text.toString());
+            };
+            TextGenerator.Continuation text = generator
+                    .generate("x", new GenerationSpec(50, GREEDY), listener)
+                    .samples()
+                    .getFirst();
+            assertEquals(3, text.tokens().size(), text.toString());
+            assertEquals(TextGenerator.End.INTERRUPTED, text.end());
         }
     }
 

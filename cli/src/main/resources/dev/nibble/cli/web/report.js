@@ -226,34 +226,39 @@
       );
   }
 
-  const OPERANDS = [...new Set(data.runs.flatMap((run) => run.errors.map((e) => e.operand)))];
-  let operand = OPERANDS[0];
+  // operands (input, weight, gradOutput) and products (output, gradInput, gradWeight)
+  const PARTS = [...new Set(data.runs.flatMap((run) => run.errors.map((e) => e.part)))];
+  let part = PARTS[0];
 
   function errorCharts(box) {
-    document.getElementById("operands").replaceChildren(
-      ...OPERANDS.map((name) => {
+    document.getElementById("parts").replaceChildren(
+      ...PARTS.map((name) => {
         const button = document.createElement("button");
         button.type = "button";
         button.className = "choice";
         button.textContent = name;
-        button.setAttribute("aria-pressed", String(name === operand));
+        button.setAttribute("aria-pressed", String(name === part));
         button.addEventListener("click", () => {
-          operand = name;
+          part = name;
           render();
         });
         return button;
       }),
     );
     box.replaceChildren();
-    // On paper nobody can choose: there all operands are shown.
-    (printing ? OPERANDS : [operand]).forEach((shown) => {
+    // On paper nobody can choose: there all parts are shown.
+    (printing ? PARTS : [part]).forEach((shown) => {
       data.runs.forEach((run) => {
-        const layers = run.errors.filter((e) => e.operand === shown && e.snr.some((v) => v !== null));
+        const layers = run.errors.filter((e) => e.part === shown && e.snr.some((v) => v !== null));
         if (layers.length > 0) {
           layerCharts(box, printing ? { name: run.name + ", " + shown } : run, layers, [
             ["signal to noise, dB", (layer) => layer.snr, null],
-            ["elements that become 0, %", (layer) => layer.zeros, percentRange],
-            ["elements beyond the codes, %", (layer) => layer.saturated, percentRange],
+            ...(layers.some((layer) => layer.zeros.some((v) => v !== null))
+              ? [
+                  ["elements that become 0, %", (layer) => layer.zeros, percentRange],
+                  ["elements beyond the codes, %", (layer) => layer.saturated, percentRange],
+                ]
+              : []),
           ]);
         }
       });

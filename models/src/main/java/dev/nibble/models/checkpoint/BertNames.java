@@ -61,14 +61,25 @@ final class BertNames implements ModelNames {
                 "max_position_embeddings",
                 model.tensor("positions.weight").shape().rows());
         config.put("type_vocab_size", model.tensor("types.weight").shape().rows());
-        config.put("hidden_act", "gelu");
-        config.put("layer_norm_eps", NORM_EPSILON);
-        config.put("position_embedding_type", "absolute");
+        config.putAll(arithmetic(settings));
         config.put("hidden_dropout_prob", 0.0);
         config.put("attention_probs_dropout_prob", 0.0);
-        config.put("pad_token_id", 0);
         labels(facts, config);
         return config;
+    }
+
+    @Override
+    public Map<String, Object> arithmetic(Map<String, String> settings) {
+        Map<String, Object> fields = new LinkedHashMap<>();
+        fields.put("hidden_act", "gelu");
+        fields.put("layer_norm_eps", NORM_EPSILON);
+        fields.put("position_embedding_type", "absolute");
+        return fields;
+    }
+
+    @Override
+    public List<String> inputs() {
+        return List.of("input_ids", "token_type_ids", "attention_mask");
     }
 
     private static long heads(Map<String, Object> facts, int width) {

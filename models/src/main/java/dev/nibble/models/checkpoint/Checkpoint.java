@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -21,8 +22,9 @@ import java.util.regex.Pattern;
  *
  * @param path the folder
  * @param step optimizer steps done, as its name says
+ * @param averaged whether who uses the model wants the averages of its weights, where there are some
  */
-public record Checkpoint(Path path, int step) {
+public record Checkpoint(Path path, int step, boolean averaged) {
     /** Name of the file with a hash for each other file; {@code sha256sum -c} reads it. */
     public static final String SUMS = "SHA256SUMS";
 
@@ -30,6 +32,26 @@ public record Checkpoint(Path path, int step) {
     private static final long LARGEST_JSON = 1 << 28; // bytes
     private static final int JSON_DEPTH = 8;
     private static final Pattern SUM = Pattern.compile("([0-9a-f]{" + Sha256.DIGITS + "})  (\\S+)");
+
+    /** Names the folder of a checkpoint, of whose model averages are wanted. */
+    public Checkpoint(Path path, int step) {
+        this(path, step, true);
+    }
+
+    /** {@return this checkpoint, of whose model the weights themselves are wanted} */
+    public Checkpoint withoutAverages() {
+        return new Checkpoint(path, step, false);
+    }
+
+    /** {@return the file of the model for who uses it: of the averages if they are wanted and there are some, else of the weights} */
+    public Path weights() {
+        return usesAverages() ? file(CheckpointFile.AVERAGES) : file(CheckpointFile.MODEL);
+    }
+
+    /** {@return whether {@link #weights} are averages} */
+    public boolean usesAverages() {
+        return averaged && Files.isRegularFile(file(CheckpointFile.AVERAGES));
+    }
 
     /** {@return the path of one of its files} */
     public Path file(CheckpointFile file) {
@@ -45,6 +67,9 @@ public record Checkpoint(Path path, int step) {
     public void verify() {
         Map<CheckpointFile, String> sums = sums();
         for (CheckpointFile file : CheckpointFile.values()) {
+            if (file.isOptional() && !sums.containsKey(file) && !Files.exists(file(file))) {
+                continue;
+            }
             if (!Files.isRegularFile(file(file))) {
                 throw new FormatException("checkpoint " + path + " is damaged: it has no file " + file.fileName());
             }
@@ -69,7 +94,9 @@ public record Checkpoint(Path path, int step) {
                 CheckpointFile.of(matcher.group(2)).ifPresent(file -> sums.put(file, matcher.group(1)));
             }
         }
-        if (sums.size() != CheckpointFile.values().length || lines.size() != sums.size() || !text.endsWith("\n")) {
+        boolean complete =
+                Arrays.stream(CheckpointFile.values()).allMatch(file -> file.isOptional() || sums.containsKey(file));
+        if (!complete || lines.size() != sums.size() || !text.endsWith("\n")) {
             throw new FormatException("checkpoint " + path + " is damaged: " + SUMS + " is not one line for each file");
         }
         return sums;

@@ -11,6 +11,8 @@ public enum CheckpointFile {
     OPTIMIZER("optimizer.safetensors"),
     /** The state vectors of each layer's quantizer. */
     QUANTIZER("quantizer.safetensors"),
+    /** The averages of the weights, FP32, under the names that the weights have; only of a run that keeps some. */
+    AVERAGES("ema.safetensors"),
     /** Where the run stands, and its configuration. */
     STATE("state.json"),
     /** What the run has reported so far. */
@@ -25,6 +27,11 @@ public enum CheckpointFile {
     /** {@return its name in the folder} */
     public String fileName() {
         return fileName;
+    }
+
+    /** {@return whether a checkpoint may be whole without it} */
+    boolean isOptional() {
+        return this == AVERAGES;
     }
 
     /** {@return the file with this name, if there is one} */

@@ -140,7 +140,7 @@ public record CheckpointStore(Path path) {
      * Writes a checkpoint; one of the same step is replaced.
      *
      * @param step optimizer steps done
-     * @param contents what each file holds
+     * @param contents what each file holds; one that a checkpoint may be without may be left out
      * @return the checkpoint
      * @throws NibbleException if that fails, naming the last good checkpoint; nothing else is left of it
      */
@@ -153,8 +153,10 @@ public record CheckpointStore(Path path) {
             Files.createDirectories(temporary);
             StringBuilder sums = new StringBuilder();
             for (CheckpointFile file : CheckpointFile.values()) {
-                String hash = write(temporary.resolve(file.fileName()), contents.get(file));
-                sums.append(hash).append("  ").append(file.fileName()).append('\n');
+                if (!file.isOptional() || contents.containsKey(file)) {
+                    String hash = write(temporary.resolve(file.fileName()), contents.get(file));
+                    sums.append(hash).append("  ").append(file.fileName()).append('\n');
+                }
             }
             byte[] bytes = sums.toString().getBytes(StandardCharsets.US_ASCII);
             AtomicFile.writeDurably(temporary.resolve(Checkpoint.SUMS), stream -> stream.write(bytes));

@@ -64,7 +64,6 @@ final class Gpt2Names implements ModelNames {
                 && !matcher.group(2).endsWith(".norm");
     }
 
-    /** The function of the feed-forward layers is the exact GELU, which transformers call gelu; OpenAI's models have gelu_new. */
     @Override
     public Map<String, Object> config(SafetensorsFile model, Map<String, String> settings, Map<String, Object> facts) {
         Shape embedding = model.tensor("embedding.weight").shape();
@@ -78,16 +77,28 @@ final class Gpt2Names implements ModelNames {
         config.put("n_positions", model.tensor("positions.weight").shape().rows());
         config.put("n_embd", embedding.cols());
         config.put("n_layer", layers);
-        if (settings.getOrDefault("model.heads", "").matches("\\d{1,9}")) {
-            config.put("n_head", Long.parseLong(settings.get("model.heads")));
-        }
         config.put("n_inner", model.tensor("blocks.0.mlp.up.weight").shape().rows());
-        config.put("activation_function", "gelu");
-        config.put("layer_norm_epsilon", NORM_EPSILON);
+        config.putAll(arithmetic(settings));
         config.put("resid_pdrop", 0.0);
         config.put("embd_pdrop", 0.0);
         config.put("attn_pdrop", 0.0);
         config.put("tie_word_embeddings", true);
         return config;
+    }
+
+    @Override
+    public Map<String, Object> arithmetic(Map<String, String> settings) {
+        Map<String, Object> fields = new LinkedHashMap<>();
+        ModelNames.whole(settings, "model.heads").ifPresent(heads -> fields.put("n_head", heads));
+        fields.put("activation_function", activation(settings));
+        fields.put("layer_norm_epsilon", NORM_EPSILON);
+        fields.put("scale_attn_weights", true);
+        fields.put("scale_attn_by_inverse_layer_idx", false);
+        return fields;
+    }
+
+    /** {@return what transformers call the GELU of a run} One whose settings do not say has the exact one. */
+    private static String activation(Map<String, String> settings) {
+        return settings.getOrDefault("model.gelu", "exact").equals("tanh") ? "gelu_new" : "gelu";
     }
 }

@@ -67,15 +67,24 @@ final class LlamaNames implements ModelNames {
         config.put("hidden_size", embedding.cols());
         config.put("intermediate_size", gateUp.rows() / 2);
         config.put("num_hidden_layers", layers);
-        if (settings.getOrDefault("model.heads", "").matches("\\d{1,9}")) {
-            config.put("num_attention_heads", Long.parseLong(settings.get("model.heads")));
-        }
-        config.put("hidden_act", "silu");
-        config.put("rms_norm_eps", NORM_EPSILON);
-        config.put("rope_theta", ROTARY_BASE);
-        config.put("attention_bias", false);
-        config.put("mlp_bias", false);
+        ModelNames.whole(settings, "data.sequence").ifPresent(tokens -> config.put("max_position_embeddings", tokens));
+        config.putAll(arithmetic(settings));
         config.put("tie_word_embeddings", !model.tensors().containsKey("head.weight"));
         return config;
+    }
+
+    @Override
+    public Map<String, Object> arithmetic(Map<String, String> settings) {
+        Map<String, Object> fields = new LinkedHashMap<>();
+        ModelNames.whole(settings, "model.heads").ifPresent(heads -> {
+            fields.put("num_attention_heads", heads);
+            fields.put("num_key_value_heads", heads);
+        });
+        fields.put("hidden_act", "silu");
+        fields.put("rms_norm_eps", NORM_EPSILON);
+        fields.put("rope_theta", ROTARY_BASE);
+        fields.put("attention_bias", false);
+        fields.put("mlp_bias", false);
+        return fields;
     }
 }

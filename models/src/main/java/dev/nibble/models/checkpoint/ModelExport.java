@@ -9,6 +9,7 @@ import dev.nibble.models.safetensors.ElementType;
 import dev.nibble.models.safetensors.SafetensorsFile;
 import dev.nibble.models.safetensors.TensorContent;
 import dev.nibble.models.safetensors.TensorEntry;
+import dev.nibble.models.text.SpecialTokens;
 import dev.nibble.tensor.Shape;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +21,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * The model of a checkpoint as other programs read it: plain weights in one safetensors file, or in a folder with config.json and, if it is
@@ -82,7 +84,7 @@ public record ModelExport(
      */
     public static ModelExport write(Checkpoint checkpoint, ElementType type, Optional<CodeFormat> codes, Path out) {
         JsonFields state = checkpoint.json(CheckpointFile.STATE);
-        try (SafetensorsFile model = SafetensorsFile.open(checkpoint.file(CheckpointFile.MODEL))) {
+        try (SafetensorsFile model = SafetensorsFile.open(checkpoint.weights())) {
             Optional<ModelNames> family = family(model.tensors().keySet());
             List<TensorContent> contents = new ArrayList<>();
             long parameters = 0;
@@ -98,11 +100,12 @@ public record ModelExport(
             }
             Map<String, Object> facts =
                     state.has("model") ? state.object("model").fields() : Map.of();
-            Optional<Map<String, Object>> config = family.map(f -> config(f, state, model, facts, type));
+            ExportedTokenizer tokenizer = ExportedTokenizer.of(facts, family.flatMap(f -> f.byteTokenizer(facts)));
+            Optional<Map<String, Object>> config = family.map(f -> config(f, state, model, facts, type, tokenizer));
             ModelFolder files = new ModelFolder(isFile(out) ? Optional.empty() : Optional.of(out));
             files.weights(isFile(out) ? out : out.resolve(MODEL), metadata(state, codes, config), contents);
             config.ifPresent(files::config);
-            files.tokenizer(facts, family.flatMap(f -> f.byteTokenizer(facts)));
+            files.tokenizer(tokenizer, tokenizerConfig(tokenizer, family, config));
             return new ModelExport(
                     checkpoint,
                     family.map(ModelNames::family),
@@ -186,10 +189,29 @@ public record ModelExport(
     }
 
     private static Map<String, Object> config(
-            ModelNames family, JsonFields state, SafetensorsFile model, Map<String, Object> facts, ElementType type) {
+            ModelNames family,
+            JsonFields state,
+            SafetensorsFile model,
+            Map<String, Object> facts,
+            ElementType type,
+            ExportedTokenizer tokenizer) {
         Map<String, String> settings = state.object("configuration").texts("settings");
         Map<String, Object> config = family.config(model, settings, facts);
+        // what is not said has a number of its own there, of a token that is another one here, or none
+        for (String role : List.of("bos_token", SpecialTokens.END, "pad_token")) {
+            config.put(role + "_id", tokenizer.id(role));
+        }
         config.put("torch_dtype", type == ElementType.BF16 ? "bfloat16" : "float32");
         return config;
+    }
+
+    private static Map<String, Object> tokenizerConfig(
+            ExportedTokenizer tokenizer, Optional<ModelNames> family, Optional<Map<String, Object>> config) {
+        Optional<Long> longest = config.flatMap(fields -> Stream.of("max_position_embeddings", "n_positions")
+                .map(fields::get)
+                .filter(Long.class::isInstance)
+                .map(Long.class::cast)
+                .findFirst());
+        return tokenizer.config(family.map(ModelNames::inputs).orElse(List.of("input_ids")), longest);
     }
 }

@@ -18,6 +18,7 @@ import java.util.Optional;
 final class ModelFolder {
     private static final String CONFIG = "config.json";
     private static final String TOKENIZER = "tokenizer.json";
+    private static final String TOKENIZER_CONFIG = "tokenizer_config.json";
 
     private final Optional<Path> folder;
     private final List<Path> written = new ArrayList<>();
@@ -26,7 +27,7 @@ final class ModelFolder {
     /**
      * Makes the folder.
      *
-     * @param folder where config.json and tokenizer.json go; empty for weights alone
+     * @param folder where config.json and what belongs to the tokenizer go; empty for weights alone
      */
     ModelFolder(Optional<Path> folder) {
         this.folder = folder;
@@ -49,38 +50,23 @@ final class ModelFolder {
     }
 
     /**
-     * Writes the tokenizer: the file that the run had, or one that makes tokens of bytes.
+     * Writes the tokenizer, if there is one.
      *
-     * @param facts what the run knows of the model
-     * @param bytes the latter, if the family has one
+     * @param config the fields of tokenizer_config.json
      */
-    void tokenizer(Map<String, Object> facts, Optional<String> bytes) {
-        if (folder.isEmpty()) {
-            return;
-        }
-        Path target = folder.get().resolve(TOKENIZER);
-        if (facts.get("tokenizer") instanceof String path) {
-            Path source = Path.of(path);
-            if (Files.isRegularFile(source)) {
-                copy(source, target);
-            } else {
-                notices.add("%s, the tokenizer of the run, does not exist any more: put it into %s"
-                        .formatted(source, folder.get()));
-            }
-        } else {
-            bytes.ifPresent(json -> write(target, json));
-        }
-    }
-
-    private void copy(Path source, Path target) {
-        byte[] content;
-        try {
-            content = Files.readAllBytes(source);
-        } catch (IOException e) {
-            throw new NibbleException("%s cannot be read: %s".formatted(source, IoReason.of(e)), e);
-        }
-        AtomicFile.write(target, stream -> stream.write(content));
-        written.add(target);
+    void tokenizer(ExportedTokenizer tokenizer, Map<String, Object> config) {
+        folder.ifPresent(path -> {
+            tokenizer.json().ifPresent(json -> {
+                AtomicFile.write(path.resolve(TOKENIZER), stream -> stream.write(json));
+                written.add(path.resolve(TOKENIZER));
+                write(path.resolve(TOKENIZER_CONFIG), JsonTree.text(config));
+            });
+            tokenizer
+                    .missing()
+                    .ifPresent(
+                            file -> notices.add("%s, the tokenizer of the run, does not exist any more: put it into %s"
+                                    .formatted(file, path)));
+        });
     }
 
     private void write(Path file, String text) {

@@ -1,6 +1,7 @@
 package dev.nibble.models.checkpoint;
 
 import dev.nibble.models.safetensors.SafetensorsFile;
+import dev.nibble.models.text.ByteTokenizer;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -35,7 +36,7 @@ interface ModelNames {
     }
 
     /**
-     * {@return what config.json says, but for {@code torch_dtype}}
+     * {@return what config.json says, but for {@code torch_dtype} and the numbers of special tokens}
      *
      * @param model the parameters
      * @param settings settings of the run
@@ -43,8 +44,27 @@ interface ModelNames {
      */
     Map<String, Object> config(SafetensorsFile model, Map<String, String> settings, Map<String, Object> facts);
 
-    /** {@return the tokenizer.json of a model that reads bytes, empty if the family has none} */
+    /**
+     * {@return the part of it that no tensor tells and the numbers depend on}
+     *
+     * @param settings settings of the run
+     */
+    Map<String, Object> arithmetic(Map<String, String> settings);
+
+    /** {@return what the model reads, as transformers call it} */
+    default List<String> inputs() {
+        return List.of("input_ids", "attention_mask");
+    }
+
+    /** {@return the tokenizer.json of a model that reads bytes} */
     default Optional<String> byteTokenizer(Map<String, Object> facts) {
-        return Optional.empty();
+        return Optional.of(ByteTokenizer.jsonOfBytes());
+    }
+
+    /** {@return a setting that is a whole number, if it is there} */
+    static Optional<Long> whole(Map<String, String> settings, String path) {
+        return Optional.ofNullable(settings.get(path))
+                .filter(value -> value.matches("\\d{1,9}"))
+                .map(Long::valueOf);
     }
 }

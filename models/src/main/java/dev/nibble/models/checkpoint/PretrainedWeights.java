@@ -10,6 +10,7 @@ import dev.nibble.tensor.Shape;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -33,14 +34,16 @@ public final class PretrainedWeights {
      * Writes the values of a file into the parameters of a model.
      *
      * @param path ends with .safetensors
+     * @param settings those of the model: a config.json beside the file must say the same
      * @param parameters all of a decoder
-     * @throws FormatException naming a tensor that is missing or has another shape
+     * @throws FormatException naming a tensor that is missing or has another shape, or a field of config.json
      * @throws dev.nibble.error.NibbleException if the file cannot be read
      */
-    public static void load(Path path, Backend backend, List<Parameter> parameters) {
+    public static void load(Path path, Map<String, String> settings, Backend backend, List<Parameter> parameters) {
         Set<String> names = parameters.stream().map(Parameter::name).collect(Collectors.toSet());
         ModelNames family = ModelExport.family(names).orElseThrow();
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
+            PretrainedConfig.of(path, file.metadata()).ifPresent(config -> config.require(family.arithmetic(settings)));
             PretrainedWeights weights = new PretrainedWeights(file, family);
             parameters.forEach(parameter -> backend.write(
                     parameter.value(),

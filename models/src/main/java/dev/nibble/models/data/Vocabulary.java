@@ -1,6 +1,7 @@
 package dev.nibble.models.data;
 
 import java.util.List;
+import java.util.OptionalInt;
 
 /** What stands between a text and the tokens of a language model. Belongs to one thread at a time. */
 public interface Vocabulary extends AutoCloseable {
@@ -12,6 +13,11 @@ public interface Vocabulary extends AutoCloseable {
 
     /** {@return the text of tokens; what is no whole character, the end perhaps, is U+FFFD} */
     String decode(List<Integer> tokens);
+
+    /** {@return the token behind which another text begins, if there is one} */
+    default OptionalInt endOfText() {
+        return OptionalInt.empty();
+    }
 
     @Override
     void close();

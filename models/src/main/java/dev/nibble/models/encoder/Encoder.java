@@ -2,8 +2,10 @@ package dev.nibble.models.encoder;
 
 import dev.nibble.models.layers.BiasedLinear;
 import dev.nibble.models.layers.Embedding;
-import dev.nibble.models.layers.GeluMlp;
+import dev.nibble.models.layers.InputSource;
 import dev.nibble.models.layers.LayerNorm;
+import dev.nibble.models.layers.Mlp;
+import dev.nibble.models.layers.MlpKind;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.models.layers.QuantizedLinear;
@@ -71,7 +73,7 @@ public final class Encoder implements AutoCloseable {
         EncoderAttention attention =
                 new EncoderAttention(backend, shape.heads(), linear(layers.get(0)), linear(layers.get(1)));
         LayerNorm attentionNorm = norm(prefix + "attn.norm", shape.width(), layers.get(2));
-        GeluMlp mlp = new GeluMlp(backend, linear(layers.get(2)), linear(layers.get(3)));
+        Mlp mlp = new Mlp(backend, MlpKind.GELU, linear(layers.get(2)), linear(layers.get(3)));
         LinearLayer next = index + 1 < shape.layers() ? shape.linears(index + 1).getFirst() : shape.head();
         LayerNorm mlpNorm = norm(prefix + "mlp.norm", shape.width(), next);
         return new EncoderBlock(backend, attention, attentionNorm, mlp, mlpNorm);
@@ -108,6 +110,11 @@ public final class Encoder implements AutoCloseable {
         return parameter;
     }
 
+    /** Has the blocks repeat their forward passes before the backward pass, to the same bits, and keep only what enters them. */
+    public void repeatBlocks() {
+        blocks.forEach(EncoderBlock::repeatForward);
+    }
+
     /** {@return all parameters, each once} */
     public List<Parameter> parameters() {
         return List.copyOf(parameters);
@@ -116,10 +123,7 @@ public final class Encoder implements AutoCloseable {
     /** {@return the linear layers: those of the blocks, the head} */
     public List<QuantizedLayer> linears() {
         List<QuantizedLayer> linears = new ArrayList<>();
-        for (EncoderBlock block : blocks) {
-            block.attention().linears().forEach(layer -> linears.add(layer.quantized()));
-            linears.addAll(block.mlp().linears());
-        }
+        blocks.forEach(block -> linears.addAll(block.linears()));
         linears.add(head.quantized());
         return linears;
     }
@@ -155,9 +159,8 @@ public final class Encoder implements AutoCloseable {
      * @param gradLogits gradient of the logits
      */
     public void backward(StepScope scope, Sentences batch, Tensor gradLogits) {
-        LayerNorm last = blocks.getLast().mlpNorm();
         Tensor gradient;
-        try (Tensor gradAsked = head.backward(scope, gradLogits, inner -> asked(inner, batch, last))) {
+        try (Tensor gradAsked = head.backward(scope, gradLogits, inner -> asked(inner, batch))) {
             gradient = scope.allocate(
                     "gradient of tokens",
                     DType.FP32,
@@ -166,8 +169,8 @@ public final class Encoder implements AutoCloseable {
             backend.neural().embeddingBackward(scope, batch.asked(), gradAsked, gradient);
         }
         for (int i = blocks.size() - 1; i >= 0; i--) {
-            LayerNorm before = i == 0 ? norm : blocks.get(i - 1).mlpNorm();
-            gradient = blocks.get(i).backward(scope, gradient, before::recompute);
+            InputSource input = i == 0 ? norm::recompute : blocks.get(i - 1)::output;
+            gradient = blocks.get(i).backward(scope, gradient, input);
         }
         try (Tensor gradSum = gradient;
                 Tensor gradTables = norm.backward(scope, gradSum)) {
@@ -177,8 +180,8 @@ public final class Encoder implements AutoCloseable {
         }
     }
 
-    private Tensor asked(StepScope scope, Sentences batch, LayerNorm last) {
-        try (Tensor x = last.recompute(scope)) {
+    private Tensor asked(StepScope scope, Sentences batch) {
+        try (Tensor x = blocks.getLast().output(scope)) {
             return backend.neural().embedding(scope, batch.asked(), x);
         }
     }

@@ -1,25 +1,49 @@
 package dev.nibble.models.encoder;
 
-import dev.nibble.models.layers.GeluMlp;
 import dev.nibble.models.layers.InputSource;
 import dev.nibble.models.layers.LayerNorm;
+import dev.nibble.models.layers.Mlp;
+import dev.nibble.models.layers.QuantizedLayer;
+import dev.nibble.models.layers.Repetition;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
+import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * A block whose norms stand behind the sums (Vaswani et al. 2017, arXiv:1706.03762): {@code h = norm(x + attention(x)); y = norm(h +
  * mlp(h))}.
- *
- * @param backend computes
- * @param attention owned by this
- * @param attentionNorm owned by this
- * @param mlp owned by this
- * @param mlpNorm owned by this
  */
-record EncoderBlock(
-        Backend backend, EncoderAttention attention, LayerNorm attentionNorm, GeluMlp mlp, LayerNorm mlpNorm)
-        implements AutoCloseable {
+final class EncoderBlock implements AutoCloseable {
+    private final Backend backend;
+    private final EncoderAttention attention;
+    private final LayerNorm attentionNorm;
+    private final Mlp mlp;
+    private final LayerNorm mlpNorm;
+    private final Repetition repetition = new Repetition();
+
+    /** Makes a block that owns its layers. */
+    EncoderBlock(Backend backend, EncoderAttention attention, LayerNorm attentionNorm, Mlp mlp, LayerNorm mlpNorm) {
+        this.backend = backend;
+        this.attention = attention;
+        this.attentionNorm = attentionNorm;
+        this.mlp = mlp;
+        this.mlpNorm = mlpNorm;
+    }
+
+    /** Keeps of a forward pass in training only x, and repeats it before the backward pass. */
+    void repeatForward() {
+        repetition.begin();
+    }
+
+    /** {@return its linear layers, in the order of the forward pass} */
+    List<QuantizedLayer> linears() {
+        return Stream.<QuantizedLayer>concat(
+                        attention.linears().stream().map(layer -> layer.quantized()), mlp.linears().stream())
+                .toList();
+    }
+
     /**
      * {@return y, [rows, width], owned by the caller}
      *
@@ -27,6 +51,10 @@ record EncoderBlock(
      * @param lengths tokens of each sequence
      */
     Tensor forward(StepScope scope, Tensor x, int[] lengths) {
+        return repetition.forward(scope, x, (pass, input) -> once(pass, input, lengths));
+    }
+
+    private Tensor once(StepScope scope, Tensor x, int[] lengths) {
         Tensor middle;
         try (x;
                 Tensor branch = attention.forward(scope, x, lengths)) {
@@ -40,6 +68,12 @@ record EncoderBlock(
         }
     }
 
+    /** {@return y of the latest forward pass that has no backward pass yet, once more, owned by the caller} */
+    Tensor output(StepScope scope) {
+        repetition.repeat(scope);
+        return mlpNorm.recompute(scope);
+    }
+
     /**
      * {@return the gradient of x, owned by the caller}
      *
@@ -47,6 +81,7 @@ record EncoderBlock(
      * @param again makes x again
      */
     Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
+        repetition.beforeBackward(scope);
         Tensor gradMiddle;
         try (gradOutput) {
             gradMiddle = mlpNorm.backward(scope, gradOutput);
@@ -66,6 +101,7 @@ record EncoderBlock(
 
     @Override
     public void close() {
+        repetition.close();
         attention.close();
         attentionNorm.close();
         mlp.close();

@@ -71,6 +71,11 @@ final class SentenceWorkload implements Workload {
     }
 
     @Override
+    public void repeatBlocks() {
+        model.repeatBlocks();
+    }
+
+    @Override
     public void loadTraining(int step, int microBatch) {
         dropAnswered();
         load(batches.training(step, microBatch));

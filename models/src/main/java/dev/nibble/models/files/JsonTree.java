@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * JSON as plain objects: an object is a {@link Map} in the order of the text, an array a {@link List}, a number a {@link
@@ -183,7 +184,7 @@ public final class JsonTree {
         return line.length() < text.length() ? line + "..." : line;
     }
 
-    /** {@return a tree as indented text with a line end; a number that is not finite is null} */
+    /** {@return a tree as indented text with a line end; a number that is not finite is null, and so is what is empty} */
     public static String text(Map<String, ?> tree) {
         return write(tree, true) + "\n";
     }
@@ -223,6 +224,8 @@ public final class JsonTree {
                 }
                 json.writeEndArray();
             }
+            case Optional<?> optional when optional.isEmpty() -> json.writeNull();
+            case Optional<?> optional -> write(json, optional.get());
             case Double number when !Double.isFinite(number) -> json.writeNull();
             default -> json.writePOJO(value); // a string, number or boolean
         }

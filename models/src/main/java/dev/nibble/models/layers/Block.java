@@ -1,12 +1,11 @@
 package dev.nibble.models.layers;
 
 import dev.nibble.spi.Backend;
-import dev.nibble.spi.StepContext;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
 /** A pre-norm block of a transformer: {@code x = x + attention(norm(x)); x = x + mlp(norm(x))}. */
@@ -16,10 +15,7 @@ public final class Block implements AutoCloseable {
     private final SelfAttention attention;
     private final Norm mlpNorm;
     private final Mlp mlp;
-    private final Deque<Input> inputs = new ArrayDeque<>(); // of forward passes that will be repeated
-    private boolean repeats;
-
-    private record Input(Tensor x, int batch) {}
+    private final Repetition repetition = new Repetition();
 
     /** Makes a block that owns its layers. */
     public Block(Backend backend, Norm attentionNorm, SelfAttention attention, Norm mlpNorm, Mlp mlp) {
@@ -30,12 +26,9 @@ public final class Block implements AutoCloseable {
         this.mlp = mlp;
     }
 
-    /**
-     * Keeps of a forward pass in training only the residual stream before it, and repeats it before the backward pass, to the same bits
-     * (Chen et al. 2016, arXiv:1604.06174).
-     */
+    /** Keeps of a forward pass in training only the residual stream before it, and repeats it before the backward pass. */
     void repeatForward() {
-        repeats = true;
+        repetition.begin();
     }
 
     /** {@return its linear layers and quantized products, in the order of the forward pass} */
@@ -51,19 +44,37 @@ public final class Block implements AutoCloseable {
      * @param batch sequences in x
      */
     public Tensor forward(StepScope scope, Tensor x, int batch) {
-        if (!repeats || !scope.context().keepsContext()) {
-            return once(scope, x, batch);
-        }
-        scope.save(x);
-        inputs.push(new Input(x.share(), batch));
-        return once(scope.in(StepContext.Mode.ADVANCE), x, batch);
+        return repetition.forward(
+                scope, x, (pass, input) -> once(pass, input, normed -> attention.forward(pass, normed, batch)));
     }
 
-    private Tensor once(StepScope scope, Tensor x, int batch) {
+    /** {@return whether there can be a cache of keys and values} */
+    boolean isCacheable() {
+        return attention.isCacheable();
+    }
+
+    /** {@return sizes of a cache for {@link #forward(StepScope, Tensor, Tensor, Tensor, KeyValueShape)}} */
+    KeyValueShape cacheShape(int batch, int capacity) {
+        return attention.cacheShape(batch, capacity);
+    }
+
+    /**
+     * {@return the residual stream after the block of tokens that follow those of a cache, owned by the caller}
+     *
+     * @param x the residual stream, [batch · rows, width]; closed
+     * @param places INT32, [batch · rows]
+     * @param cache what attention has seen; the tokens are added
+     * @param shape of the cache
+     */
+    Tensor forward(StepScope scope, Tensor x, Tensor places, Tensor cache, KeyValueShape shape) {
+        return once(scope, x, normed -> attention.forward(scope, normed, places, cache, shape));
+    }
+
+    private Tensor once(StepScope scope, Tensor x, UnaryOperator<Tensor> attend) {
         Tensor middle;
         try (x;
                 Tensor normed = attentionNorm.forward(scope, x)) {
-            middle = attention.forward(scope, normed, batch);
+            middle = attend.apply(normed);
             // into the branch, not into x: the norm's backward pass reads x
             backend.neural().addInPlace(scope, middle, x);
         }
@@ -81,10 +92,7 @@ public final class Block implements AutoCloseable {
      * @param gradient [tokens, width]
      */
     public void backward(StepScope scope, Tensor gradient) {
-        if (repeats) {
-            Input input = inputs.pop();
-            once(scope.in(StepContext.Mode.RECOMPUTE), input.x(), input.batch()).close();
-        }
+        repetition.beforeBackward(scope);
         try (Tensor gradNormed = mlp.backward(scope, gradient, mlpNorm::recompute);
                 Tensor branch = mlpNorm.backward(scope, gradNormed)) {
             backend.neural().addInPlace(scope, gradient, branch);
@@ -97,8 +105,7 @@ public final class Block implements AutoCloseable {
 
     @Override
     public void close() {
-        inputs.forEach(input -> input.x().close());
-        inputs.clear();
+        repetition.close();
         attentionNorm.close();
         attention.close();
         mlpNorm.close();

@@ -1,9 +1,11 @@
 package dev.nibble.models.layers;
 
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.BlockCopy;
 import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.StepScope;
+import dev.nibble.tensor.DType;
 import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayList;
@@ -103,13 +105,96 @@ public final class Decoder implements AutoCloseable {
      * @param batch sequences in ids
      */
     public Tensor forward(StepScope scope, Tensor ids, Tensor places, int batch) {
+        try (Tensor hidden = hidden(scope, ids, places, batch)) {
+            return head.forward(scope, hidden);
+        }
+    }
+
+    /**
+     * {@return what the head reads, FP32, [tokens, width], owned by the caller} In training, keeps what {@link #backward} needs.
+     *
+     * @param ids as in {@link #forward}
+     * @param places as in {@link #forward}
+     * @param batch as in {@link #forward}
+     */
+    public Tensor hidden(StepScope scope, Tensor ids, Tensor places, int batch) {
         Tensor x = embed(scope, ids, places);
         for (Block block : blocks) {
             x = block.forward(scope, x, batch);
         }
-        try (Tensor last = x;
+        try (Tensor last = x) {
+            return norm.forward(scope, last);
+        }
+    }
+
+    /** {@return what the latest {@link #hidden} in training gave, once more, owned by the caller} */
+    public Tensor hiddenAgain(StepScope scope) {
+        return norm.recompute(scope);
+    }
+
+    /**
+     * {@return the head with its loss, owned by the caller}
+     *
+     * @param chunks how many logits may exist at once
+     */
+    public Classifier classifier(LogitChunks chunks) {
+        return new Classifier(backend, head, chunks);
+    }
+
+    /** {@return whether there can be a cache of keys and values: not where a quantizer plans the products of attention} */
+    public boolean isCacheable() {
+        return blocks.stream().allMatch(Block::isCacheable);
+    }
+
+    /**
+     * {@return an empty cache for {@link #next}, owned by the caller}
+     *
+     * @param sequences that grow side by side
+     * @param capacity positions of each, at most those that are learned
+     * @throws IllegalStateException if the model is not {@linkplain #isCacheable cacheable}
+     */
+    public KeyValueCache cache(int sequences, int capacity) {
+        if (!isCacheable()) {
+            throw new IllegalStateException(
+                    "attention of this model has quantized products, but only attention in FP32 has a cache of keys and values");
+        }
+        return new KeyValueCache(backend, blocks.getFirst().cacheShape(sequences, capacity), blocks.size());
+    }
+
+    /**
+     * Goes on with the sequences of a cache, forward only.
+     *
+     * @param ids INT32, [sequences · rows]: rows new tokens of each sequence, one sequence after the other
+     * @param places INT32, [sequences · rows]: their positions, those that follow the positions in the cache
+     * @param cache what the tokens before have left; these are added
+     * @return logits of the last row of each sequence, FP32, [sequences, vocabulary], owned by the caller; in FP32 they have the bits
+     *     of {@link #forward} over whole sequences
+     */
+    public Tensor next(StepScope scope, Tensor ids, Tensor places, KeyValueCache cache) {
+        Tensor x = embed(scope, ids, places);
+        for (int block = 0; block < blocks.size(); block++) {
+            x = blocks.get(block).forward(scope, x, places, cache.block(block), cache.shape());
+        }
+        try (Tensor last = lastRows(scope, x, cache.shape().batch());
                 Tensor normed = norm.forward(scope, last)) {
             return head.forward(scope, normed);
+        }
+    }
+
+    /** {@return the last row of each sequence} */
+    private Tensor lastRows(StepScope scope, Tensor x, int sequences) {
+        int rows = Math.toIntExact(x.shape().rows() / sequences);
+        if (rows == 1) {
+            return x;
+        }
+        int width = Math.toIntExact(x.shape().cols());
+        try (x) {
+            Tensor last = scope.allocate("last rows", DType.FP32, Shape.of(sequences, width));
+            for (int sequence = 0; sequence < sequences; sequence++) {
+                BlockCopy copy = BlockCopy.cut(1, width, (sequence + 1) * rows - 1, 0);
+                backend.neural().copyBlock(scope, x, last, copy.to(sequence, 0));
+            }
+            return last;
         }
     }
 
@@ -124,16 +209,16 @@ public final class Decoder implements AutoCloseable {
     }
 
     /**
-     * Adds to the gradients of all parameters.
+     * Adds to the gradients of all parameters but the head's, which the {@link Classifier} adds to.
      *
      * @param ids as in the forward pass
      * @param places as in the forward pass
-     * @param gradLogits gradient of the logits
+     * @param gradHidden gradient of what the head reads; closed as soon as it has been read
      */
-    public void backward(StepScope scope, Tensor ids, Tensor places, Tensor gradLogits) {
+    public void backward(StepScope scope, Tensor ids, Tensor places, Tensor gradHidden) {
         Tensor gradient;
-        try (Tensor gradNormed = head.backward(scope, gradLogits, norm::recompute)) {
-            gradient = norm.backward(scope, gradNormed);
+        try (gradHidden) {
+            gradient = norm.backward(scope, gradHidden);
         }
         try (gradient) {
             for (Block block : blocks.reversed()) {

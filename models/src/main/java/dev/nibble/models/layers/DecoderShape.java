@@ -10,6 +10,7 @@ import java.util.OptionalInt;
  * Sizes of a {@link Decoder}, and the names and ordinals of its linear layers.
  *
  * @param style what the blocks are made of
+ * @param mlp what the feed-forward layers are: SWIGLU in a LLAMA, GELU_TANH (as Radford et al. have it) or GELU in a GPT2
  * @param vocabulary tokens that there are
  * @param width features of the residual stream
  * @param heads attention heads
@@ -22,6 +23,7 @@ import java.util.OptionalInt;
  */
 public record DecoderShape(
         DecoderStyle style,
+        MlpKind mlp,
         int vocabulary,
         int width,
         int heads,
@@ -48,6 +50,12 @@ public record DecoderShape(
         } else if (positions != 0) {
             problems.add("positions is " + positions + ", but must be 0: a Llama rotates");
         }
+        boolean fits =
+                style == DecoderStyle.GPT2 ? mlp == MlpKind.GELU || mlp == MlpKind.GELU_TANH : mlp == MlpKind.SWIGLU;
+        if (!fits) {
+            problems.add("the feed-forward layers have %s, but those of a %s have %s"
+                    .formatted(mlp.label(), style.label(), style == DecoderStyle.GPT2 ? "GELU" : "SwiGLU"));
+        }
         if (style == DecoderStyle.GPT2 && !tiedHead) {
             problems.add("the head is untied, but that of a GPT-2 uses the embedding's table");
         }
@@ -60,6 +68,7 @@ public record DecoderShape(
     public DecoderShape(int vocabulary, int width, int heads, int hidden, int layers, boolean tiedHead) {
         this(
                 DecoderStyle.LLAMA,
+                MlpKind.SWIGLU,
                 vocabulary,
                 width,
                 heads,
@@ -71,10 +80,11 @@ public record DecoderShape(
                 OptionalInt.empty());
     }
 
-    /** Makes sizes of a GPT-2 without outliers, with attention in FP32. */
+    /** Makes sizes of a GPT-2 with GELU by tanh, without outliers, with attention in FP32. */
     public static DecoderShape gpt2(int vocabulary, int positions, int width, int heads, int hidden, int layers) {
         return new DecoderShape(
                 DecoderStyle.GPT2,
+                MlpKind.GELU_TANH,
                 vocabulary,
                 width,
                 heads,
@@ -135,7 +145,7 @@ public record DecoderShape(
                 heads,
                 hidden,
                 gpt2 ? SelfAttention.Kind.CAUSAL : SelfAttention.Kind.DECODER,
-                gpt2 ? MlpKind.GELU : MlpKind.SWIGLU,
+                mlp,
                 outliers,
                 quantizedSequence,
                 gpt2);
@@ -162,14 +172,13 @@ public record DecoderShape(
 
     /** {@return the model in one line} */
     public String summary() {
-        boolean gpt2 = style == DecoderStyle.GPT2;
         return "%s-style decoder, %d layers, width %d, %d heads, %s hidden %d, vocabulary %d, %s head, %d parameters"
                 .formatted(
-                        gpt2 ? "GPT-2" : "Llama",
+                        style.label(),
                         layers,
                         width,
                         heads,
-                        block().mlp().label(),
+                        mlp.label(),
                         hidden,
                         vocabulary,
                         tiedHead ? "tied" : "untied",

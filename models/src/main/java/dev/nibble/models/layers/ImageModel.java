@@ -16,14 +16,8 @@ public sealed interface ImageModel extends AutoCloseable permits Vit, ResNet {
     /** {@return what the forward pass of a training step changes besides, by name: running averages; not owned} */
     SequencedMap<String, Tensor> averages();
 
-    /**
-     * Has the blocks repeat their forward passes before the backward pass, to the same bits, and keep only what enters them.
-     *
-     * @throws UnsupportedOperationException if its blocks cannot
-     */
-    default void repeatBlocks() {
-        throw new UnsupportedOperationException("the blocks of this model cannot be computed again");
-    }
+    /** Has the blocks repeat their forward passes before the backward pass, to the same bits, and keep only what enters them. */
+    void repeatBlocks();
 
     /**
      * {@return logits, FP32, [images, classes], owned by the caller}

@@ -73,11 +73,7 @@ final class LayerFactory {
         Norm mlpNorm = norm(prefix + "mlp.norm", shape, layers.get(2));
         Linear first = withBias(withOutliers(linear(layers.get(2)), shape.outliers()), shape);
         Linear down = withBias(withOutliers(joining(layers.get(3)), shape.outliers()), shape);
-        Mlp mlp = switch (shape.mlp()) {
-            case SWIGLU -> new SwiGluMlp(backend, first, down);
-            case RELU -> new ReluMlp(backend, first, down);
-            case GELU -> new GeluMlp(backend, first, down);
-        };
+        Mlp mlp = new Mlp(backend, shape.mlp(), first, down);
         return new Block(backend, attentionNorm, attention, mlpNorm, mlp);
     }
 

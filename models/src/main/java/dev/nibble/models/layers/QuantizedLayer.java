@@ -26,7 +26,7 @@ public sealed interface QuantizedLayer permits QuantizedLinear, QuantizedProduct
 
     /**
      * {@return the {@link dev.nibble.quant.Statistic}s of the last input of a forward pass that was observed, FP32} Of a product that
-     * is computed for each sequence and head, those of the last one's.
+     * is computed for each sequence and head, or for some tokens after the other, those of the last one's.
      */
     Tensor statistics();
 

@@ -10,6 +10,7 @@ import dev.nibble.spi.LinearLayer;
 import dev.nibble.spi.LinearPlan;
 import dev.nibble.spi.LinearQuantizer;
 import dev.nibble.spi.Operand;
+import dev.nibble.spi.PlanRequest;
 import dev.nibble.spi.Quantized;
 import dev.nibble.spi.StepContext;
 import dev.nibble.spi.StepScope;
@@ -93,6 +94,11 @@ public final class QuantizedLinear implements Linear, QuantizedLayer {
         return weight;
     }
 
+    /** {@return the plan that is in force for so many tokens} */
+    LinearPlan plan(long tokens, PlanRequest.Phase phase) {
+        return runner.plan(tokens, phase);
+    }
+
     @Override
     public DeviceState state() {
         return runner.state();
@@ -128,7 +134,7 @@ public final class QuantizedLinear implements Linear, QuantizedLayer {
     @Override
     public Tensor forward(StepScope scope, Tensor x) {
         StepContext context = scope.context();
-        LinearPlan plan = runner.plan(x.shape().rows(), context.phase());
+        LinearPlan plan = plan(x.shape().rows(), context.phase());
         if (context.training() && context.microBatch() == 0 && !holds(plan.weight())) {
             // What is measured here decides about W's codes, too: once they exist it is settled for the step.
             runner.measure(scope, plan, x, weight.value());

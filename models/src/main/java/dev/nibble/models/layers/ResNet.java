@@ -120,6 +120,11 @@ public final class ResNet implements ImageModel {
     }
 
     @Override
+    public void repeatBlocks() {
+        blocks.forEach(ResidualBlock::repeatForward);
+    }
+
+    @Override
     public List<Parameter> parameters() {
         return parameters;
     }
@@ -161,15 +166,23 @@ public final class ResNet implements ImageModel {
             gradient = backend.neural().meanRowsBackward(scope, gradMean, lastPixels);
         }
         for (int i = blocks.size() - 1; i >= 0; i--) {
-            InputSource input = i == 0 ? stem::output : blocks.get(i - 1)::output;
+            Optional<Tensor> kept = blocks.get(i).input();
             try (Tensor gradOutput = gradient) {
-                gradient = blocks.get(i).backward(scope, gradOutput, input);
+                gradient = blocks.get(i).backward(scope, gradOutput, i == 0 ? stem::output : source(i - 1, kept));
+            } finally {
+                kept.ifPresent(Tensor::close);
             }
         }
         try (Tensor gradStem = gradient) {
             // its result is the gradient of the images, which nobody needs
             stem.backward(scope, gradStem, _ -> patches.share()).close();
         }
+    }
+
+    /** {@return what makes the output of a block again: from what the block behind it has kept, which is less than repeating the block} */
+    private InputSource source(int block, Optional<Tensor> kept) {
+        ResidualBlock before = blocks.get(block);
+        return kept.<InputSource>map(y -> scope -> before.asKept(scope, y)).orElse(before::output);
     }
 
     private Tensor mean(StepScope scope) {

@@ -21,6 +21,7 @@ final class ResidualBlock implements AutoCloseable {
     private final Optional<ConvolutionUnit> shortcut;
     private final Supplier<Optional<TensorCodec>> codec;
     private final Deque<Kept> outputs = new ArrayDeque<>();
+    private final Repetition repetition = new Repetition();
 
     /**
      * Makes the block.
@@ -40,6 +41,11 @@ final class ResidualBlock implements AutoCloseable {
         this.codec = codec;
     }
 
+    /** Keeps of a forward pass in training only x, and repeats it before the backward pass. */
+    void repeatForward() {
+        repetition.begin();
+    }
+
     /** {@return the units, the shortcut last if there is one} */
     List<ConvolutionUnit> units() {
         List<ConvolutionUnit> all = new ArrayList<>(units);
@@ -53,6 +59,14 @@ final class ResidualBlock implements AutoCloseable {
      * @param x must not be modified before the backward pass
      */
     Tensor forward(StepScope scope, Tensor x) {
+        return repetition.forward(scope, x.share(), (pass, input) -> {
+            try (input) {
+                return once(pass, input);
+            }
+        });
+    }
+
+    private Tensor once(StepScope scope, Tensor x) {
         Tensor branch = x.share();
         for (ConvolutionUnit unit : units) {
             try (Tensor input = branch) {
@@ -72,7 +86,20 @@ final class ResidualBlock implements AutoCloseable {
 
     /** {@return y of the latest forward pass that has no backward pass yet, once more, owned by the caller} */
     Tensor output(StepScope scope) {
+        repetition.repeat(scope);
         return outputs.getFirst().tensor(scope);
+    }
+
+    /** {@return what the backward pass of a layer that reads y is given for it, owned by the caller: y as it is kept} */
+    Tensor asKept(StepScope scope, Tensor y) {
+        try (Kept kept = Kept.of(backend, scope, codec.get(), y)) {
+            return kept.tensor(scope);
+        }
+    }
+
+    /** {@return x of the latest forward pass that has no backward pass yet, owned by the caller; empty if it is not repeated} */
+    Optional<Tensor> input() {
+        return repetition.input();
     }
 
     /**
@@ -82,6 +109,7 @@ final class ResidualBlock implements AutoCloseable {
      * @param again makes x again
      */
     Tensor backward(StepScope scope, Tensor gradOutput, InputSource again) {
+        repetition.beforeBackward(scope);
         Tensor gradSum;
         try (Kept kept = outputs.pop();
                 Tensor y = kept.tensor(scope)) {
@@ -105,6 +133,7 @@ final class ResidualBlock implements AutoCloseable {
 
     @Override
     public void close() {
+        repetition.close();
         outputs.forEach(Kept::close);
         outputs.clear();
         units().forEach(ConvolutionUnit::close);

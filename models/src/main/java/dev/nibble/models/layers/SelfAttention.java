@@ -3,6 +3,7 @@ package dev.nibble.models.layers;
 import dev.nibble.quant.TensorCodec;
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.Backend;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
@@ -99,6 +100,33 @@ public final class SelfAttention implements AutoCloseable {
                 }
                 return y;
             }
+        }
+    }
+
+    /** {@return whether there can be a cache of keys and values: where no quantizer plans the products between them} */
+    boolean isCacheable() {
+        return kind.causal() && attention.products().isEmpty();
+    }
+
+    /** {@return sizes of a cache of keys and values for some sequences} */
+    KeyValueShape cacheShape(int batch, int capacity) {
+        int headSize = Math.toIntExact(out.quantized().layer().in() / heads);
+        return new KeyValueShape(batch, capacity, heads, headSize, kind == Kind.DECODER ? ROTARY_BASE : 0);
+    }
+
+    /**
+     * {@return [batch · rows, width], owned by the caller} Nothing is kept for a backward pass. In FP32, each row has the bits that it has
+     * in a whole sequence.
+     *
+     * @param x [batch · rows, width], tokens that follow those of the cache
+     * @param places INT32, [batch · rows], their positions
+     * @param cache keys and values of the tokens before; theirs are added
+     * @param shape of the cache
+     */
+    Tensor forward(StepScope scope, Tensor x, Tensor places, Tensor cache, KeyValueShape shape) {
+        try (Tensor packed = qkv.forward(scope, x);
+                Tensor output = backend.neural().cachedAttention(scope, packed, places, cache, shape)) {
+            return out.forward(scope, output);
         }
     }
 

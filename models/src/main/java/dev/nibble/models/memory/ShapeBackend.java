@@ -206,5 +206,9 @@ public final class ShapeBackend implements Backend {
                 Tensor first,
                 Tensor second,
                 Tensor control) {}
+
+        @Override
+        public void moveAverages(
+                StepScope scope, List<Tensor> averages, List<Tensor> values, float decay, Tensor control) {}
     }
 }

@@ -2,6 +2,8 @@ package dev.nibble.models.memory;
 
 import dev.nibble.spi.AttentionShape;
 import dev.nibble.spi.BlockCopy;
+import dev.nibble.spi.Gelu;
+import dev.nibble.spi.KeyValueShape;
 import dev.nibble.spi.NeuralOps;
 import dev.nibble.spi.StepScope;
 import dev.nibble.tensor.DType;
@@ -72,6 +74,11 @@ final class ShapeNeural implements NeuralOps {
     }
 
     @Override
+    public Tensor cachedAttention(StepScope scope, Tensor qkv, Tensor places, Tensor cache, KeyValueShape shape) {
+        return result(scope, "cached attention", qkv.shape().rows(), qkv.shape().cols() / 3);
+    }
+
+    @Override
     public Tensor swiGlu(StepScope scope, Tensor gateUp) {
         return result(scope, "swiGlu", gateUp.shape().rows(), gateUp.shape().cols() / 2);
     }
@@ -92,12 +99,12 @@ final class ShapeNeural implements NeuralOps {
     }
 
     @Override
-    public Tensor gelu(StepScope scope, Tensor x) {
+    public Tensor gelu(StepScope scope, Tensor x, Gelu form) {
         return like(scope, "gelu", x);
     }
 
     @Override
-    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x) {
+    public Tensor geluBackward(StepScope scope, Tensor gradOutput, Tensor x, Gelu form) {
         return like(scope, "gradient of gelu", x);
     }
 
@@ -117,7 +124,7 @@ final class ShapeNeural implements NeuralOps {
 
     @Override
     public void crossEntropy(
-            StepScope scope, Tensor logits, Tensor targets, Tensor loss, float weight, boolean gradient) {}
+            StepScope scope, Tensor logits, Tensor targets, int first, Tensor loss, float weight, boolean gradient) {}
 
     @Override
     public void countCorrect(StepScope scope, Tensor logits, Tensor targets, Tensor count) {}

@@ -70,14 +70,24 @@ public final class ByteTokenizer implements TextTokenizer {
      * @param words of words that stand alone; of texts otherwise
      */
     public static String json(boolean words) {
+        Map<String, Object> json = json(List.of("[PAD]", "[CLS]", "[SEP]"), words);
+        json.put("post_processor", template());
+        return JsonTree.text(json);
+    }
+
+    /** {@return a tokenizer.json whose tokens are bytes and nothing else: byte b is token b} */
+    public static String jsonOfBytes() {
+        return JsonTree.text(json(List.of(), false));
+    }
+
+    private static Map<String, Object> json(List<String> special, boolean words) {
         Map<String, Object> vocabulary = new LinkedHashMap<>();
-        List<String> special = List.of("[PAD]", "[CLS]", "[SEP]");
         for (String name : special) {
             vocabulary.put(name, (long) vocabulary.size());
         }
         int next = 256; // characters beyond the bytes, for those bytes that do not print
         for (int b = 0; b < 256; b++) {
-            vocabulary.put(Character.toString(prints(b) ? b : next++), (long) FIRST_BYTE + b);
+            vocabulary.put(Character.toString(prints(b) ? b : next++), (long) special.size() + b);
         }
         Map<String, Object> byteLevel = new LinkedHashMap<>();
         byteLevel.put("type", "ByteLevel");
@@ -94,10 +104,9 @@ public final class ByteTokenizer implements TextTokenizer {
                 "added_tokens",
                 special.stream().map(name -> added(name, vocabulary.get(name))).toList());
         json.put("pre_tokenizer", byteLevel);
-        json.put("post_processor", template());
         json.put("decoder", byteLevel);
         json.put("model", model);
-        return JsonTree.text(json);
+        return json;
     }
 
     /** {@return whether the byte-level vocabularies of GPT-2 and its kin show a byte as the character of its number} */

@@ -51,7 +51,8 @@ public final class FileTokenizer implements TextTokenizer {
                         builder -> builder.optAddSpecialTokens(true)
                                 .optTruncation(true)
                                 .optPadding(false)
-                                .optMaxLength(most)),
+                                .optMaxLength(most)
+                                .optStride(0)), // the file's may exceed what is kept
                 most);
     }
 

@@ -15,6 +15,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalInt;
 
 /** The tokens that a tokenizer.json of Hugging Face describes, for a language model: none is added, and nothing is cut off. */
 public final class FileVocabulary implements Vocabulary {
@@ -184,6 +185,15 @@ public final class FileVocabulary implements Vocabulary {
     public String decode(List<Integer> tokens) {
         long[] ids = tokens.stream().mapToLong(Integer::longValue).toArray(); // [tokens]
         return FileTokenizer.run(file, () -> tokenizer.decode(ids, false));
+    }
+
+    @Override
+    public OptionalInt endOfText() {
+        try {
+            return TokenizerJson.endOfText(file);
+        } catch (IOException e) {
+            throw new NibbleException("tokenizer %s cannot be read: %s".formatted(file, IoReason.of(e)), e);
+        }
     }
 
     @Override

@@ -4,6 +4,7 @@ import dev.nibble.models.data.TextBatches;
 import dev.nibble.models.data.TokenText;
 import dev.nibble.models.layers.Decoder;
 import dev.nibble.models.layers.DecoderShape;
+import dev.nibble.models.layers.LogitChunks;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.LinearLayer;
@@ -23,6 +24,7 @@ import java.util.function.Function;
  * @param sequence tokens in a sequence
  * @param validationBatches batches of held-out text
  * @param training how to train
+ * @param chunks how many logits may exist at once
  * @param firstWeights replaces the first weights of a model, or leaves them
  */
 public record LanguageModelTask(
@@ -32,6 +34,7 @@ public record LanguageModelTask(
         int sequence,
         int validationBatches,
         TrainingSpec training,
+        LogitChunks chunks,
         BiConsumer<Backend, List<Parameter>> firstWeights)
         implements Task {
     /** Checks that the text is long enough. */
@@ -74,6 +77,6 @@ public record LanguageModelTask(
         if (backend.hasValues()) {
             firstWeights.accept(backend, model.parameters());
         }
-        return new LanguageModelWorkload(backend, model, batches, batch, sequence, validationBatches);
+        return new LanguageModelWorkload(backend, model, batches, batch, sequence, validationBatches, chunks);
     }
 }

@@ -2,7 +2,9 @@ package dev.nibble.models.train;
 
 import dev.nibble.models.data.TextBatch;
 import dev.nibble.models.data.TextBatches;
+import dev.nibble.models.layers.Classifier;
 import dev.nibble.models.layers.Decoder;
+import dev.nibble.models.layers.LogitChunks;
 import dev.nibble.models.layers.Parameter;
 import dev.nibble.models.layers.QuantizedLayer;
 import dev.nibble.spi.Backend;
@@ -13,20 +15,19 @@ import dev.nibble.tensor.Shape;
 import dev.nibble.tensor.Tensor;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
 import java.util.SequencedMap;
 
 /** Predicts the next token of a text. */
 public final class LanguageModelWorkload implements Workload {
     private final Backend backend;
     private final Decoder model;
+    private final Classifier classifier;
     private final TextBatches batches;
     private final int batch;
     private final int validationBatches;
     private final Tensor ids;
     private final Tensor places;
     private final Tensor targets;
-    private Optional<Tensor> gradLogits = Optional.empty();
 
     /**
      * Joins a model and a text.
@@ -37,11 +38,19 @@ public final class LanguageModelWorkload implements Workload {
      * @param batch sequences in a batch
      * @param sequence tokens in a sequence
      * @param validationBatches validation batches
+     * @param chunks how many logits may exist at once
      */
     public LanguageModelWorkload(
-            Backend backend, Decoder model, TextBatches batches, int batch, int sequence, int validationBatches) {
+            Backend backend,
+            Decoder model,
+            TextBatches batches,
+            int batch,
+            int sequence,
+            int validationBatches,
+            LogitChunks chunks) {
         this.backend = backend;
         this.model = model;
+        this.classifier = model.classifier(chunks);
         this.batches = batches;
         this.batch = batch;
         this.validationBatches = validationBatches;
@@ -95,17 +104,14 @@ public final class LanguageModelWorkload implements Workload {
 
     @Override
     public void forward(StepScope scope, Tensor loss, float weight) {
-        Tensor logits = model.forward(scope, ids, places, batch);
-        backend.neural().crossEntropy(scope, logits, targets, loss, weight, true);
-        gradLogits = Optional.of(logits);
+        try (Tensor hidden = model.hidden(scope, ids, places, batch)) {
+            classifier.forward(scope, hidden, targets, loss, weight);
+        }
     }
 
     @Override
     public void backward(StepScope scope) {
-        try (Tensor gradient = gradLogits.orElseThrow()) {
-            gradLogits = Optional.empty();
-            model.backward(scope, ids, places, gradient);
-        }
+        model.backward(scope, ids, places, classifier.backward(scope, model::hiddenAgain));
     }
 
     @Override
@@ -115,9 +121,7 @@ public final class LanguageModelWorkload implements Workload {
 
     @Override
     public void evaluate(StepScope scope, Tensor loss) {
-        try (Tensor logits = model.forward(scope, ids, places, batch)) {
-            backend.neural().crossEntropy(scope, logits, targets, loss, 1f / validationBatches, false);
-        }
+        forward(scope, loss, 1f / validationBatches);
     }
 
     @Override
@@ -129,7 +133,14 @@ public final class LanguageModelWorkload implements Workload {
     }
 
     @Override
+    public List<String> notices() {
+        return classifier.notice(Math.toIntExact(targets.shape().elements())).stream()
+                .toList();
+    }
+
+    @Override
     public void close() {
+        classifier.close();
         model.close();
         ids.close();
         places.close();

@@ -13,6 +13,7 @@ import java.util.List;
  * @param fineTuning steps after those, in which a method may spend more bits
  * @param optimizer how weights move
  * @param clip largest norm of all gradients that is not scaled down
+ * @param ema share of the weights' averages that stays in a step; 0 for no averages
  * @param evaluateEvery steps between evaluations; 0 for one at the end only
  * @param telemetryEvery steps between records of how layer inputs were quantized; 0 for none
  */
@@ -23,6 +24,7 @@ public record TrainingSpec(
         FineTuning fineTuning,
         UpdateRule optimizer,
         float clip,
+        float ema,
         int evaluateEvery,
         int telemetryEvery) {
     /** Checks the ranges. */
@@ -31,6 +33,10 @@ public record TrainingSpec(
         require(problems, steps >= 1, "train.steps is " + steps + ", but must be 1 or more");
         require(problems, microBatches >= 1, "train.microBatches is " + microBatches + ", but must be 1 or more");
         require(problems, clip > 0, "train.clip is " + clip + ", but must be above 0");
+        require(
+                problems,
+                ema >= 0 && ema < 1,
+                "train.ema is " + ema + ", but must be in [0, 1): 0 for no averages, or a decay such as 0.999");
         require(
                 problems,
                 evaluateEvery >= 0,

@@ -22,14 +22,8 @@ public interface Workload extends AutoCloseable {
     /** {@return the linear layers, and the products that are quantized like them, in the model's order} */
     List<QuantizedLayer> linears();
 
-    /**
-     * Has the blocks of the model repeat their forward passes before the backward pass, to the same bits, and keep only what enters them.
-     *
-     * @throws UnsupportedOperationException if they cannot; a preset with {@code train.recompute} has models that can
-     */
-    default void repeatBlocks() {
-        throw new UnsupportedOperationException("the blocks of this model cannot be computed again");
-    }
+    /** Has the blocks of the model repeat their forward passes before the backward pass, to the same bits, and keep only what enters them. */
+    void repeatBlocks();
 
     /** Moves the batch of a micro-batch in; outside a step. */
     void loadTraining(int step, int microBatch);
@@ -84,6 +78,11 @@ public interface Workload extends AutoCloseable {
      */
     default SequencedMap<String, Double> scores(double loss) {
         return new LinkedHashMap<>();
+    }
+
+    /** {@return what somebody who starts the run should know of how its batches are computed} */
+    default List<String> notices() {
+        return List.of();
     }
 
     @Override

@@ -63,11 +63,32 @@ class CheckpointStoreTests {
         checkpoint.verify();
         assertEquals("model.safetensors a", Files.readString(checkpoint.file(CheckpointFile.MODEL)));
         List<String> sums = Files.readAllLines(checkpoint.path().resolve("SHA256SUMS"));
-        assertEquals(5, sums.size());
+        assertEquals(CheckpointFile.values().length, sums.size());
         // printf 'model.safetensors a' | sha256sum
         assertEquals(
                 "ef9ae8b76dd02db97b71f45c7aa18cfbcb1f72a0b606fd605a6a0cea237d9e71  model.safetensors", sums.getFirst());
         assertEquals(List.of("step-000040"), entries());
+    }
+
+    @Test
+    void aCheckpointWithoutAveragesIsWhole() throws IOException {
+        Map<CheckpointFile, AtomicFile.Content> contents = contents("a");
+        contents.remove(CheckpointFile.AVERAGES);
+        Checkpoint checkpoint = store.write(40, contents);
+        checkpoint.verify();
+        assertEquals(checkpoint.file(CheckpointFile.MODEL), checkpoint.weights());
+        Files.writeString(checkpoint.file(CheckpointFile.AVERAGES), "of another run");
+        FormatException e = assertThrows(FormatException.class, checkpoint::verify);
+        assertTrue(e.getMessage().contains("is damaged: ema.safetensors is not what was written"), e.getMessage());
+    }
+
+    @Test
+    void weightsOfWhoUsesTheModelAreTheAverages() {
+        Checkpoint checkpoint = store.write(40, contents("a"));
+        assertEquals(checkpoint.file(CheckpointFile.AVERAGES), checkpoint.weights());
+        assertEquals(
+                checkpoint.file(CheckpointFile.MODEL),
+                checkpoint.withoutAverages().weights());
     }
 
     @Test

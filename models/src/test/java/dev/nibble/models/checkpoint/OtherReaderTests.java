@@ -59,6 +59,7 @@ class OtherReaderTests {
         for (CheckpointFile file : CheckpointFile.values()) {
             contents.put(file, stream -> stream.write('x'));
         }
+        contents.remove(CheckpointFile.AVERAGES);
         List<TensorContent> tensors = List.of(
                 TensorContent.floats(MATRIX, ElementType.F32, Shape.of(ROWS, COLS), () -> matrix),
                 TensorContent.floats(VECTOR, ElementType.F32, Shape.of(COLS), () -> vector));

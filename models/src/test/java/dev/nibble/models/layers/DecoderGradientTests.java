@@ -102,9 +102,10 @@ class DecoderGradientTests {
                 Tensor targetTensor = fixture.tensor(targets);
                 Tensor loss = fixture.tensor(Shape.of(1), new float[1])) {
             try (StepScope scope = fixture.backend.beginStep(StepContext.train(0, 0.1f));
-                    Tensor logits = model.forward(scope, idTensor, idTensor, batch)) {
-                fixture.backend.neural().crossEntropy(scope, logits, targetTensor, loss, weight, true);
-                model.backward(scope, idTensor, idTensor, logits);
+                    Classifier classifier = model.classifier(LogitChunks.DEFAULT);
+                    Tensor hidden = model.hidden(scope, idTensor, idTensor, batch)) {
+                classifier.forward(scope, hidden, targetTensor, loss, weight);
+                model.backward(scope, idTensor, idTensor, classifier.backward(scope, model::hiddenAgain));
             }
             model.linears().forEach(QuantizedLayer::releaseWeight);
             return fixture.backend.readFloats(loss)[0];

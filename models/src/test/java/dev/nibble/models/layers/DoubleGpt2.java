@@ -85,7 +85,9 @@ record DoubleGpt2(DecoderShape shape, Map<String, double[]> weights) {
                 add(x[t], linear(attend(packed, t), prefix + "attn.out"));
                 double[] hidden = linear(norm(x[t], prefix + "mlp.norm"), prefix + "mlp.up");
                 for (int i = 0; i < hidden.length; i++) {
-                    hidden[i] = DoubleModel.gelu(hidden[i]);
+                    hidden[i] = shape.mlp() == MlpKind.GELU_TANH
+                            ? DoubleModel.geluTanh(hidden[i])
+                            : DoubleModel.gelu(hidden[i]);
                 }
                 add(x[t], linear(hidden, prefix + "mlp.down"));
             }

@@ -140,6 +140,11 @@ final class DoubleModel {
         return turned;
     }
 
+    /** {@code x · (1 + tanh(sqrt(2/π) · (x + 0.044715 · x³))) / 2}. */
+    static double geluTanh(double x) {
+        return x / 2 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
+    }
+
     static double[] embedding(int[] ids, double[] table, int width) {
         double[] y = new double[ids.length * width]; // [tokens, width]
         for (int t = 0; t < ids.length; t++) {

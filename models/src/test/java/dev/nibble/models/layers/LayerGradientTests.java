@@ -175,8 +175,8 @@ class LayerGradientTests {
     void swiGluMlp() {
         Parameter gateUp = fixture.weight("gateUp", 2 * HIDDEN, WIDTH);
         Parameter down = fixture.weight("down", WIDTH, HIDDEN);
-        SwiGluMlp layer =
-                new SwiGluMlp(fixture.backend, fixture.linear("gateUp", gateUp), fixture.linear("down", down));
+        Mlp layer = new Mlp(
+                fixture.backend, MlpKind.SWIGLU, fixture.linear("gateUp", gateUp), fixture.linear("down", down));
         check(
                 WIDTH,
                 mlpRoundings(),
@@ -190,7 +190,7 @@ class LayerGradientTests {
     void reluMlp() {
         Parameter up = fixture.weight("up", HIDDEN, WIDTH);
         Parameter down = fixture.weight("down", WIDTH, HIDDEN);
-        ReluMlp layer = new ReluMlp(fixture.backend, fixture.linear("up", up), fixture.linear("down", down));
+        Mlp layer = new Mlp(fixture.backend, MlpKind.RELU, fixture.linear("up", up), fixture.linear("down", down));
         // two products forward, and twice as many backward; ReLU rounds nothing. No input of it is as near to its
         // corner
         // as the difference's step: the values would differ by half of a slope, far more than the bound.
@@ -226,7 +226,11 @@ class LayerGradientTests {
                 new RmsNorm(fixture.backend, firstNorm),
                 selfAttention(SelfAttention.Kind.DECODER, false, qkv, out),
                 new RmsNorm(fixture.backend, secondNorm),
-                new SwiGluMlp(fixture.backend, fixture.linear("gateUp", gateUp), fixture.linear("down", down)));
+                new Mlp(
+                        fixture.backend,
+                        MlpKind.SWIGLU,
+                        fixture.linear("gateUp", gateUp),
+                        fixture.linear("down", down)));
         check(
                 WIDTH,
                 attentionRoundings() + mlpRoundings() + 2 * (2 * WIDTH + TOKENS + 8) + 4,

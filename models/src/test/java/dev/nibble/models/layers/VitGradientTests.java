@@ -102,6 +102,8 @@ class VitGradientTests {
                 case SWIGLU -> DoubleModel.swiGlu(raised, HIDDEN);
                 case RELU -> DoubleModel.relu(raised);
                 case GELU -> Arrays.stream(raised).map(DoubleModel::gelu).toArray();
+                case GELU_TANH ->
+                    Arrays.stream(raised).map(DoubleModel::geluTanh).toArray();
             };
             x = DoubleModel.add(x, linear(w, prefix + "mlp.down", hidden, HIDDEN));
         }
@@ -110,7 +112,7 @@ class VitGradientTests {
     }
 
     @ParameterizedTest
-    @CsvSource({"SWIGLU,RMS", "RELU,RMS", "GELU,RMS", "GELU,DEIT"})
+    @CsvSource({"SWIGLU,RMS", "RELU,RMS", "GELU,RMS", "GELU_TANH,RMS", "GELU,DEIT"})
     void everyGradientIsTheDerivativeOfTheLoss(MlpKind mlp, VitStyle style) {
         try (LayerFixture fixture = new LayerFixture(31);
                 Vit model = model(fixture, mlp, style)) {

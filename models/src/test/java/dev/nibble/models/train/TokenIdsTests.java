@@ -7,6 +7,7 @@ import dev.nibble.models.data.ByteText;
 import dev.nibble.models.data.TextBatches;
 import dev.nibble.models.layers.Decoder;
 import dev.nibble.models.layers.DecoderShape;
+import dev.nibble.models.layers.LogitChunks;
 import dev.nibble.spi.Backend;
 import dev.nibble.spi.BackendOptions;
 import dev.nibble.spi.OptionValues;
@@ -48,7 +49,8 @@ class TokenIdsTests {
                     layer -> fp32.create(OptionValues.of("fp32", fp32.options(), Map.of()))
                             .linear(layer));
             TextBatches batches = new TextBatches(ByteText.of("text", text), 1, 40, 8);
-            try (LanguageModelWorkload workload = new LanguageModelWorkload(backend, model, batches, 40, 8, 1)) {
+            try (LanguageModelWorkload workload =
+                    new LanguageModelWorkload(backend, model, batches, 40, 8, 1, LogitChunks.DEFAULT)) {
                 workload.loadValidation(0); // has only zeros
                 assertThrows(IllegalArgumentException.class, () -> {
                     for (int step = 0; step < 20; step++) { // sequences of which most begin behind the token

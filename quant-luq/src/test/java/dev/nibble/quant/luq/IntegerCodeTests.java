@@ -157,8 +157,13 @@ class IntegerCodeTests {
         try (Layer layer = new Layer(Map.of())) {
             assertEquals(1f / 7, Layer.scale(layer.quantize(Role.WEIGHT, nearlyConstant(0, 0), 32, 32)));
             assertEquals(1.25f / 7, Layer.scale(layer.quantize(Role.WEIGHT, below, 32, 32)));
-            assertEquals(
-                    positive.value() / 7, Layer.scale(layer.quantize(Role.WEIGHT, above, 32, 32)), positive.bound());
+            HostQuantized saturated = layer.quantize(Role.WEIGHT, above, 32, 32);
+            assertEquals(positive.value() / 7, Layer.scale(saturated), positive.bound());
+            int[] magnitudes = Arrays.stream(Layer.codes(saturated))
+                    .map(Math::abs)
+                    .distinct()
+                    .toArray();
+            assertArrayEquals(new int[] {7}, magnitudes, "by the formula all of it saturates: clip is 0.14 there");
         }
     }
 
