@@ -23,7 +23,17 @@ jobs=$(nproc 2>/dev/null || echo 2)
 # Sums keep the order of the plain code: nothing is contracted, flushed or approximated.
 flags='-O3 --fmad=false -prec-div=true -prec-sqrt=true -ftz=false -std=c++17 -I src/main/cuda'
 
-architectures=${NIBBLE_CUDA_ARCHITECTURES:-sm_90a sm_89 sm_80 compute_89 compute_80}
+every='sm_90a sm_89 sm_80 compute_89 compute_80'
+architectures=${NIBBLE_CUDA_ARCHITECTURES:-$every}
+for name in $architectures; do
+  case " $every " in
+    *" $name "*) ;;
+    *)
+      echo "kernels.sh: NIBBLE_CUDA_ARCHITECTURES names '$name', which is none of $every" >&2
+      exit 2
+      ;;
+  esac
+done
 
 nvcc=${NIBBLE_NVCC:-$(command -v nvcc || true)}
 if [ -z "$nvcc" ] && [ -x /usr/local/cuda/bin/nvcc ]; then
@@ -162,6 +172,10 @@ pack() {
 
 # The archive is a function of the kernels alone: no times, no owners.
 record() {
+  if [ -n "${NIBBLE_CUDA_ARCHITECTURES:-}" ]; then
+    echo 'kernels.sh: the archive holds all architectures: record without NIBBLE_CUDA_ARCHITECTURES' >&2
+    exit 2
+  fi
   compile
   staged=target/recorded
   copy "$compiled" "$staged" key

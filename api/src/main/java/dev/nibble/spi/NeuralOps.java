@@ -112,9 +112,10 @@ public interface NeuralOps {
     /**
      * Causal attention of tokens that follow those of a cache; forward only. Row r of qkv belongs to sequence {@code r / rows},
      * {@code rows} being the rows of a sequence, and stands at position {@code places[r]}. All rows turn q and k, as by {@link
-     * #rotateInPlace} at this position, and put k and v there into the cache; then {@code out[r] = softmax(q · kᵀ / sqrt(headSize)) · v}
-     * over the keys of positions 0 to {@code places[r]} in the cache of its sequence. What lies behind is not read. The order of sums
-     * is that of {@link #attention}, so r has the bits of the same row of the whole sequence.
+     * #rotateInPlace} at this position (unless the shape's base is 0), and put k and v there into the cache; then {@code out[r] =
+     * softmax(q · kᵀ / sqrt(headSize)) · v} over the keys of positions 0 to {@code places[r]} in the cache of its sequence, each of which
+     * this call or one before has put there. What lies behind is not read. All is FP32, in the order of {@link #attention} in FP32: r has
+     * the bits of the same row of the whole sequence.
      *
      * @param qkv packed, [batch · rows, 3 · heads · headSize], as {@link AttentionShape} says; q and k are turned in place
      * @param places INT32, [batch · rows], each in 0..capacity-1, each once in a sequence
@@ -200,7 +201,8 @@ public interface NeuralOps {
 
     /**
      * The part that some of the rows have in the mean cross-entropy over all tokens: {@code loss[0] += weight / tokens ·
-     * Σ_t (logSumExp(logits[t]) - logits[t, targets[first + t]])}. Logits of all tokens need not exist at the same time.
+     * Σ_t (logSumExp(logits[t]) - logits[t, targets[first + t]])}, rounded to FP32 before it is added. Logits of all tokens need not exist
+     * at the same time.
      *
      * @param logits [rows, vocabulary]; if {@code gradient}, overwritten by {@code weight · (softmax - oneHot) / tokens}
      * @param targets INT32, [tokens]

@@ -57,8 +57,8 @@ public interface OptimizerOps {
             Tensor control);
 
     /**
-     * Moves averages towards the tensors that they are averages of; does nothing in a skipped step. With t the number of updates: {@code a =
-     * a + (1 - d) · (x - a)}, {@code d = min(decay, (1 + t) / (10 + t))}, so that an average of few updates is not one of first values.
+     * Moves averages towards the tensors that they are averages of; does nothing in a skipped step. With t = {@link Control#UPDATES}: {@code
+     * a = fma(1 - d, x - a, a)}, {@code d = min(decay, (1 + t) / (10 + t))}, so that an average of few updates is not one of first values.
      *
      * @param averages updated
      * @param values x, shaped like the averages, in their order; not modified
