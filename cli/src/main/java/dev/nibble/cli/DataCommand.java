@@ -24,8 +24,8 @@ import picocli.CommandLine.Parameters;
         description = {
             "Fetches a data set into a folder, with its licence.",
             "",
-            "Contents are compared with hashes that are part of Nibble, so it does not matter where they come from. A fetch that",
-            "was cut off goes on when it is started again."
+            "Contents are compared with hashes that are part of Nibble, so it does not matter where they come from.",
+            "A fetch that was cut off goes on when it is started again."
         },
         footer = {
             "",

@@ -31,8 +31,9 @@ import picocli.CommandLine.Parameters;
         description = {
             "Ranks the layers of a checkpoint by what quantizing does to their products, on a batch of the run's own data.",
             "",
-            "The forward and backward pass of the run's next step give X, W and dY of each layer. Each product of the layer is",
-            "compared with that of the operands as they were, computed in FP64, and each operand with what its codes mean."
+            "The forward and backward pass of the run's next step give X, W and dY of each layer. Each product of the",
+            "layer is compared with that of the operands as they were, computed in FP64, and each operand with what",
+            "its codes mean. The weights are those of the step, also where the run keeps averages (train.ema)."
         },
         footer = {
             "",
@@ -41,9 +42,10 @@ import picocli.CommandLine.Parameters;
             "Example: the numbers for a script, from a certain checkpoint",
             "  nibble diagnose my-run/checkpoints/step-000500 --json",
             "",
-            "The worst product comes first. 'snr dB' is signal to noise in decibels: 6 dB more are one bit more. Operands: zeros,",
-            "saturated (as nibble inspect counts them), amax, bias of the mean over the draws with its standard error. Quantizers",
-            "are those of a fresh layer: thresholds and maxima that a run has learned are not used."
+            "The worst product comes first. 'snr dB' is signal to noise in decibels: 6 dB more are one bit more.",
+            "Operands: zeros, saturated (as nibble inspect counts them), amax, bias of the mean over the draws with",
+            "its standard error. Quantizers are those of a fresh layer: thresholds and maxima that a run has learned",
+            "are not used."
         })
 final class DiagnoseCommand implements Action {
     private static final List<Role> ROLES = List.of(Role.INPUT, Role.WEIGHT, Role.GRAD_OUTPUT);

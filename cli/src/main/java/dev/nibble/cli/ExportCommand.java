@@ -30,11 +30,11 @@ import picocli.CommandLine.Parameters;
             "Example: the newest checkpoint of a run, for Hugging Face's transformers",
             "  nibble export my-run --out my-model --dtype bf16",
             "",
-            "A Llama-style decoder (preset text) gets the names of LlamaForCausalLM, with q, k, v and gate, up apart; a GPT-2-style",
-            "one those of GPT2LMHeadModel, the matrices of its blocks as [in, out]; an encoder (presets classify, tag) those of",
-            "BertForTokenClassification. Other models keep the names of the checkpoint.",
-            "A folder gets model.safetensors, config.json, tokenizer.json and tokenizer_config.json; a name that ends with .safetensors",
-            "is the weights alone, whose metadata 'config' holds the text for a config.json.",
+            "A Llama-style decoder (preset text) gets the names of LlamaForCausalLM, with q, k, v and gate, up apart;",
+            "a GPT-2-style one those of GPT2LMHeadModel, the matrices of its blocks as [in, out]; an encoder (presets",
+            "classify, tag) those of BertForTokenClassification. Other models keep the names of the checkpoint.",
+            "A folder gets model.safetensors, config.json, tokenizer.json and tokenizer_config.json; a name that ends",
+            "with .safetensors is the weights alone, whose metadata 'config' holds the text for a config.json.",
             "With --format, NAME has codes (int4: NAME_packed, the even column in the lower half of a byte) and NAME_scale",
             "one scale a row: value = code * scale. Embedding, norms and head stay as --dtype says."
         })
@@ -125,6 +125,7 @@ final class ExportCommand implements Action {
         json.put("huggingFaceNames", export.family().isPresent());
         ArrayNode files = json.putArray("files");
         export.files().forEach(file -> files.add(file.toString()));
+        export.notices().forEach(json.putArray("notices")::add);
         json.put("tensors", export.tensors());
         json.put("parameters", export.parameters());
         return json;

@@ -38,7 +38,8 @@ import picocli.CommandLine.Parameters;
         versionProvider = Nibble.Version.class,
         sortOptions = false,
         description = {
-            "Runs the tasks of a YAML file, each with every method, its negative control and every seed, and makes the tables.",
+            "Runs the tasks of a YAML file, each with every method, its negative control and every seed, and makes the",
+            "tables.",
             "",
             "A gap is the mean of the differences to the baseline with the same seed, with its 95 % interval (Student's t).",
             "A task counts as evidence for a method only where the method's control loses at least 3 standard deviations",

@@ -1,5 +1,6 @@
 package dev.nibble.cli;
 
+import java.io.Console;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
@@ -7,6 +8,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -49,7 +51,9 @@ record Terminal(PrintStream out, int outColumns, PrintStream err, int errColumns
                 return false;
             }
         }
-        return System.console().isTerminal();
+        return Optional.ofNullable(System.console())
+                .map(Console::isTerminal)
+                .orElse(false); // JDK 25 has none where input or output is no terminal
     }
 
     /** {@return the columns of the screen as stty tells them, or the usual ones: Java does not know} */

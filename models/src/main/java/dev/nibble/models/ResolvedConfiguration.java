@@ -130,6 +130,9 @@ record ResolvedConfiguration(
         }
         SortedMap<String, String> here = fixed();
         SortedMap<String, String> there = saved.fixed();
+        if (saved.preset.equals(TextPreset.NAME)) {
+            TextPreset.completeLogits(there);
+        }
         Set<String> paths = new TreeSet<>(here.keySet());
         paths.addAll(there.keySet());
         // what is done about a step that goes wrong may be another thing now

@@ -47,6 +47,7 @@ final class TextPreset implements Preset {
     private static final String DATA = "data.path";
     private static final String TOKENS = "data.tokens";
     private static final String LOGITS = "model.logitsElements";
+    private static final String ALL_LOGITS = "999999999";
     private static final String SEQUENCE = "data.sequence";
     private static final int HIDDEN_MULTIPLE = 64;
     private static final TrainingSettings TRAINING = new TrainingSettings(100, "0.0015", 10, "0.1");
@@ -215,6 +216,15 @@ final class TextPreset implements Preset {
     /** Adds to a checkpoint's settings what one says that knows no {@code model.gelu}: the exact GELU was the only one. */
     static void complete(SortedMap<String, String> settings) {
         settings.putIfAbsent(GELU, EXACT);
+    }
+
+    /**
+     * Adds to what is compared with a new run what a checkpoint says that knows no {@code model.logitsElements}: all logits were held at
+     * once. Those of bytes are as many as by default.
+     */
+    static void completeLogits(SortedMap<String, String> settings) {
+        boolean bytes = settings.getOrDefault(TOKENIZER, "").isEmpty();
+        settings.putIfAbsent(LOGITS, bytes ? String.valueOf(LogitChunks.DEFAULT.elements()) : ALL_LOGITS);
     }
 
     /** Takes away what a checkpoint may be without: see {@link #complete}. A llama has no GELU. */

@@ -29,7 +29,12 @@ record TrainingSettings(int steps, String learningRate, int warmup, String weigh
 
     /** {@return whether values of settings, unchecked, ask for averages of the weights} */
     static boolean keepsAverages(Map<String, String> values) {
-        return !values.getOrDefault(EMA, "0").matches("[-+]?0*\\.?0*");
+        String decay = values.getOrDefault(EMA, "0");
+        try {
+            return (float) Double.parseDouble(decay) != 0; // as the run reads it: 0e0 is none, too
+        } catch (NumberFormatException _) {
+            return !decay.isEmpty();
+        }
     }
 
     /** {@return the settings of a preset: its own, then these} */

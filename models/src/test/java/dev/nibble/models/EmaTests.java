@@ -326,6 +326,15 @@ class EmaTests extends ResumeFixture {
     }
 
     @Test
+    void noDecayIsNoAveragesHoweverItIsWritten() {
+        for (String none : List.of("0", "0.0", "-0", "0e0", "1e-60")) {
+            assertFalse(TrainingSettings.keepsAverages(Map.of("train.ema", none)), none);
+        }
+        assertFalse(TrainingSettings.keepsAverages(Map.of()));
+        assertTrue(TrainingSettings.keepsAverages(Map.of("train.ema", "9e-1")));
+    }
+
+    @Test
     void aRunGoesOnWithItsOwnDecayAlone() {
         train("run", averaging("fp32"), Start.NEW, 2);
         IllegalArgumentException e = assertThrows(

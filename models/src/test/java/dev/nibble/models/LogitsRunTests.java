@@ -9,6 +9,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.nibble.tensor.Role;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -65,6 +67,20 @@ class LogitsRunTests extends ResumeFixture {
         train("run", chunked("fp32"), Start.NEW, 2);
         RuntimeException e = assertThrows(RuntimeException.class, () -> train("run", run("fp32"), Start.RESUME));
         assertTrue(e.getMessage().contains(LOGITS), e.getMessage());
+    }
+
+    @Test
+    void aCheckpointThatSaysNothingOfThemHeldAll() {
+        ResolvedConfiguration now = runs.prepare(run("fp32")).configuration();
+        SortedMap<String, String> settings = new TreeMap<>(now.settings());
+        settings.remove(LOGITS);
+        assertEquals(List.of(), now.differences(with(now, settings)));
+        settings.put("model.tokenizer", "tokenizer.json");
+        assertTrue(now.differences(with(now, settings)).contains(LOGITS + " is 268435456 here, but 999999999 there"));
+    }
+
+    private static ResolvedConfiguration with(ResolvedConfiguration now, SortedMap<String, String> settings) {
+        return new ResolvedConfiguration(now.preset(), now.seed(), now.steps(), now.backend(), settings, now.layers());
     }
 
     @Test

@@ -61,11 +61,13 @@ final class ModelFolder {
                 written.add(path.resolve(TOKENIZER));
                 write(path.resolve(TOKENIZER_CONFIG), JsonTree.text(config));
             });
+            String place =
+                    Files.exists(path.resolve(TOKENIZER)) ? " in place of the older %s there".formatted(TOKENIZER) : "";
             tokenizer
                     .missing()
-                    .ifPresent(
-                            file -> notices.add("%s, the tokenizer of the run, does not exist any more: put it into %s"
-                                    .formatted(file, path)));
+                    .ifPresent(file ->
+                            notices.add("%s, the tokenizer of the run, does not exist any more: put it into %s%s"
+                                    .formatted(file, path, place)));
         });
     }
 

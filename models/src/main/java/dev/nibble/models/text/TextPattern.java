@@ -54,6 +54,10 @@ record TextPattern(Optional<Pattern> pattern) {
 
     /** {@return a text without what is found in it} */
     String removedFrom(String text) {
-        return pattern.map(known -> known.matcher(text).replaceAll("")).orElse(text);
+        try {
+            return pattern.map(known -> known.matcher(text).replaceAll("")).orElse(text);
+        } catch (StackOverflowError _) { // Java repeats groups by calls, and a text may be long
+            return text;
+        }
     }
 }
