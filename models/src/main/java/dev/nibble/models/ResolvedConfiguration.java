@@ -130,7 +130,8 @@ record ResolvedConfiguration(
         }
         SortedMap<String, String> here = fixed();
         SortedMap<String, String> there = saved.fixed();
-        if (saved.preset.equals(TextPreset.NAME)) {
+        if (preset.equals(TextPreset.NAME) && saved.preset.equals(preset)) {
+            TextPreset.completeLogits(here);
             TextPreset.completeLogits(there);
         }
         Set<String> paths = new TreeSet<>(here.keySet());

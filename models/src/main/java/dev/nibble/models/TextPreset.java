@@ -219,8 +219,8 @@ final class TextPreset implements Preset {
     }
 
     /**
-     * Adds to what is compared with a new run what a checkpoint says that knows no {@code model.logitsElements}: all logits were held at
-     * once. Those of bytes are as many as by default.
+     * Adds to what is compared what a checkpoint says that knows no {@code model.logitsElements}: all logits were held at once. Those of
+     * bytes are as many as by default.
      */
     static void completeLogits(SortedMap<String, String> settings) {
         boolean bytes = settings.getOrDefault(TOKENIZER, "").isEmpty();
