@@ -47,14 +47,7 @@ class LadderFilesTests {
                 .filter(task -> !task.equals("encoder"))
                 .collect(Collectors.joining(","));
         Outcome outcome = Outcome.of(
-                "ladder",
-                file.toString(),
-                "--tasks",
-                tasks,
-                "--tables",
-                "--json",
-                "--out",
-                folder.toString());
+                "ladder", file.toString(), "--tasks", tasks, "--tables", "--json", "--out", folder.toString());
         assertEquals(0, outcome.status(), outcome.err());
         assertTrue(outcome.json().get("tasks").isEmpty(), "there are no runs");
     }
