@@ -62,12 +62,8 @@ final class DiagnoseCommand implements Action {
     @Option(names = "--data", paramLabel = "PATH", description = "Where the run's data is now (default: where it was).")
     Optional<Path> data;
 
-    @Option(
-            names = "--backend",
-            paramLabel = "NAME",
-            defaultValue = "auto",
-            description = "Backend that computes: auto, or a name from nibble list (default: ${DEFAULT-VALUE}).")
-    String backend;
+    @Mixin
+    BackendOption backend;
 
     @Option(
             names = "--samples",
@@ -103,15 +99,15 @@ final class DiagnoseCommand implements Action {
         Problems problems = new Problems();
         problems.requirePositive("--samples", samples);
         problems.requirePositive("--top", top);
-        problems.requireBackend(backend);
+        backend.check(problems);
         Optional<Quantizer> other =
                 problems.collect(() -> quantizer.map(QuantizerName::quantizer), Optional.<Quantizer>empty());
         problems.throwIfAny();
         Checkpoint checkpoint = CheckpointArgument.find(source, terminal);
-        CheckpointSample sample = Runs.create().sample(checkpoint, backend, data);
+        CheckpointSample sample = Runs.create().sample(checkpoint, backend.name, data);
         List<ProductRow> products = new ArrayList<>();
         List<OperandRow> operands = new ArrayList<>();
-        try (Backend opened = Plugins.openBackend(backend, new BackendOptions(0, 0, false))) {
+        try (Backend opened = Plugins.openBackend(backend.name, new BackendOptions(0, 0, false))) {
             for (LayerSample layer : sample.layers()) {
                 diagnose(opened, layer, other, products, operands);
             }

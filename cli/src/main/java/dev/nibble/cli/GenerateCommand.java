@@ -132,12 +132,8 @@ final class GenerateCommand implements Action {
             description = "Where the run's tokenizer.json is now (default: where it was).")
     Optional<Path> tokenizer;
 
-    @Option(
-            names = "--backend",
-            paramLabel = "NAME",
-            defaultValue = "auto",
-            description = "Backend that computes: auto, or a name from nibble list (default: ${DEFAULT-VALUE}).")
-    String backend;
+    @Mixin
+    BackendOption backend;
 
     @Option(
             names = "--threads",
@@ -162,7 +158,7 @@ final class GenerateCommand implements Action {
     public Answer run(Terminal terminal, List<String> command) {
         Problems problems = new Problems();
         problems.requireThreads(threads);
-        problems.requireBackend(backend);
+        backend.check(problems);
         if (prompt.isPresent() && promptFile.isPresent()) {
             problems.add("--prompt and --prompt-file are both given, but a text begins with one of them");
         }
@@ -176,7 +172,7 @@ final class GenerateCommand implements Action {
         problems.throwIfAny();
         Checkpoint checkpoint = weights.find(source, terminal);
         String begin = promptFile.map(PromptText::read).or(() -> prompt).orElse("\n");
-        try (TextGenerator generator = Runs.create().generator(checkpoint, backend, threads, choice, tokenizer)) {
+        try (TextGenerator generator = Runs.create().generator(checkpoint, backend.name, threads, choice, tokenizer)) {
             return generate(terminal, checkpoint, generator, begin, spec.orElseThrow());
         }
     }
